@@ -139,30 +139,3 @@ type Handler interface {
 	// new one on the same Conn.
 	RemoteReset(c *Conn)
 }
-
-// The methods of Messenger and Conn, implemented in messenger.go and conn*.go:
-//
-//	func New(cfg Config) (*Messenger, error)
-//	func (m *Messenger) Serve(l net.Listener) error        // until Close
-//	func (m *Messenger) Dial(ctx context.Context, peer entity.Type, addrs entity.AddrVec) (*Conn, error)
-//	    // handshake done on return. A lossy Conn ends at the first loss (Closed);
-//	    // a lossless one reconnects by itself until Close.
-//	func (m *Messenger) SetAddrs(entity.AddrVec)
-//	func (m *Messenger) Stats() Stats
-//	func (m *Messenger) Close() error                      // ends all, waits for all goroutines
-//
-//	func (c *Conn) Send(m *Message) error  // keeps m.Data; queues, never blocks on the
-//	    // network; ErrClosed once the session is over. Many messages queued together
-//	    // leave in one write.
-//	func (c *Conn) Queued() (messages int, bytes int64)    // not yet written
-//	func (c *Conn) PeerName() entity.Name  // type from HELLO; Num: gid of the IDENT, or the authenticated global id
-//	func (c *Conn) PeerAddrs() entity.AddrVec  // as the peer says
-//	func (c *Conn) PeerAddr() entity.Addr  // identity of a client: address with nonce
-//	func (c *Conn) Features() uint64       // both sides have
-//	func (c *Conn) Identity() any          // of AuthDone
-//	func (c *Conn) GlobalID() uint64
-//	func (c *Conn) Mode() Mode
-//	func (c *Conn) Incoming() bool
-//	func (c *Conn) Value() any; SetValue(any)  // the handler's own
-//	func (c *Conn) LastKeepaliveAck() time.Time; SendKeepalive()
-//	func (c *Conn) Close()                 // returns at once; Closed follows

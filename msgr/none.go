@@ -1,0 +1,4 @@
+package msgr
+
+// MethodNone is the authentication method that proves nothing.
+const MethodNone = 1
