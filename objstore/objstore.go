@@ -98,11 +98,13 @@ type Usage struct {
 // caller and do not change.
 type Store interface {
 	// Submit applies tx and calls done(nil) once it is durable. It takes over tx
-	// and the references to its data. An error means that nothing was changed
-	// and done will not be called: ErrNoSpace, ErrInvalid, ErrNotFound for a
-	// collection or source that does not exist, ErrClosed. After done(err) with
-	// an error the medium has failed; the store takes no more transactions.
-	// done may be nil.
+	// and the references to its data, also when it fails. An error means that
+	// nothing was changed and done will not be called: ErrNoSpace, ErrInvalid,
+	// ErrNotFound for a collection or source that does not exist, ErrClosed;
+	// ErrIO if what it must read first cannot be read. After done(err) with an
+	// error the medium has failed; the store takes no more transactions.
+	// done may be nil. Submit does not wait for the medium, except to slow down
+	// a caller that has run too far ahead of it.
 	Submit(tx *Txn, done func(error)) error
 
 	// Sync returns once all that was submitted before is durable.

@@ -33,7 +33,9 @@ const (
 	OpRmAttrs       OpCode = 18 // all attributes
 )
 
-// Op is one step of a transaction. Which fields count depends on Code.
+// Op is one step of a transaction. Which fields count depends on Code. A range
+// of no bytes creates but does not extend. What a clone-range takes from beyond
+// the end of its source is zeros.
 type Op struct {
 	Code     OpCode
 	Coll     Coll
