@@ -6,6 +6,7 @@
 package entity
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -103,4 +104,9 @@ func (n AuthName) Encode(e *wire.Encoder) {
 func (n *AuthName) Decode(d *wire.Decoder) {
 	n.Type = Type(d.U32())
 	n.ID = d.Str()
+}
+
+// Compare orders accounts as Ceph does: by type, then id.
+func (n AuthName) Compare(m AuthName) int {
+	return cmp.Or(cmp.Compare(n.Type, m.Type), cmp.Compare(n.ID, m.ID))
 }
