@@ -14,6 +14,7 @@ import (
 	"fmt"
 
 	"github.com/pulpo-storage/pulpo/buffer"
+	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/wire"
@@ -127,57 +128,7 @@ func (p *Paxos) decode(d *wire.Decoder) {
 }
 
 // FSID is a cluster's uuid.
-type FSID [16]byte
-
-func (f FSID) String() string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", f[0:4], f[4:6], f[6:8], f[8:10], f[10:16])
-}
-
-// ParseFSID is the inverse of String.
-func ParseFSID(s string) (f FSID, err error) {
-	var a, b, c, d uint64
-	var tail uint64
-	if len(s) != 36 {
-		return f, fmt.Errorf("bad uuid %q", s)
-	}
-	if n, err := fmt.Sscanf(s, "%08x-%04x-%04x-%04x-%012x", &a, &b, &c, &d, &tail); n != 5 || err != nil {
-		return f, fmt.Errorf("bad uuid %q", s)
-	}
-	put := func(at, n int, v uint64) {
-		for i := range n {
-			f[at+i] = byte(v >> (8 * (n - 1 - i)))
-		}
-	}
-	put(0, 4, a)
-	put(4, 2, b)
-	put(6, 2, c)
-	put(8, 2, d)
-	put(10, 6, tail)
-	if f.String() != lower(s) {
-		return FSID{}, fmt.Errorf("bad uuid %q", s)
-	}
-	return f, nil
-}
-
-func lower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
-}
-
-// IsZero reports whether f is unset.
-func (f FSID) IsZero() bool { return f == FSID{} }
-
-func (f FSID) Encode(e *wire.Encoder) { e.Raw(f[:]) }
-func (f *FSID) Decode(d *wire.Decoder) {
-	if b := d.Raw(16); b != nil {
-		copy(f[:], b)
-	}
-}
+type FSID = entity.UUID
 
 // Interval is a run of snapshot ids [Start, Start+Len).
 type Interval struct{ Start, Len object.SnapID }

@@ -1,0 +1,40 @@
+# make help: what there is.
+GO    ?= go
+BIN   := bin/pulpo
+COUNT ?= 1
+
+.PHONY: help build demo test lint fuzz bench soak
+help:
+	@sed -n 's/^## //p' Makefile
+
+## build   bin/pulpo, one static binary
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) ./cmd/pulpo
+
+## demo    bring a cluster up, put real data through it, say what happened
+demo: build
+	test/demo
+
+## test    install what the tests need, run them all
+test: build
+	test/install
+	$(GO) vet ./...
+	PULPO=$(CURDIR)/$(BIN) $(GO) test -count=$(COUNT) -timeout 20m ./...
+
+## lint    gofmt, go vet, staticcheck
+lint:
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+## fuzz    each decoder for FUZZTIME (60s)
+fuzz:
+	test/fuzz $(or $(FUZZTIME),60s)
+
+## bench   against a stock cluster on the same disk; results in bench/results
+bench: build
+	bench/run
+
+## soak    kill -9 under load, again and again: ROUNDS (10)
+soak: build
+	PULPO=$(CURDIR)/$(BIN) PULPO_SOAK_ROUNDS=$(or $(ROUNDS),10) $(GO) test -count=1 -timeout 2h -run 'Soak' -v ./test/...

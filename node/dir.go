@@ -1,0 +1,244 @@
+package node
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/pulpo-storage/pulpo/entity"
+)
+
+// identityFile marks a directory as a cluster's and says what is in it.
+const identityFile = "cluster.json"
+
+// dirFormat is the newest layout of a directory that this program knows; see
+// doc/format/directory.md.
+const dirFormat = 1
+
+// Identity is what a cluster's directory says of itself.
+type Identity struct {
+	Format int        `json:"format"`
+	FSID   string     `json:"fsid"`
+	Listen string     `json:"listen"` // IP address that the daemons bind
+	Public string     `json:"public"` // IP address that clients reach them at
+	Mon    MonEntry   `json:"mon"`
+	Mgr    string     `json:"mgr"` // name of the manager
+	OSDs   []OSDEntry `json:"osds"`
+}
+
+// MonEntry is the monitor of a directory. Its port stays the same for as long
+// as the cluster lives, since clients find the cluster by it.
+type MonEntry struct {
+	Name string `json:"name"`
+	Port uint16 `json:"port"`
+}
+
+// OSDEntry is an OSD of a directory.
+type OSDEntry struct {
+	ID   int32  `json:"id"`
+	UUID string `json:"uuid"`
+}
+
+// Errors of opening a directory.
+var (
+	ErrForeignDir = errors.New("directory is not empty and holds no Pulpo cluster")
+	ErrInUse      = errors.New("directory is in use")
+	ErrNoCluster  = errors.New("no cluster in this directory")
+)
+
+// Dir is the directory of a cluster that this process holds.
+type Dir struct {
+	Path string
+	lock *os.File
+}
+
+// OpenDir takes possession of a directory, making it if need be. It fails with
+// ErrInUse if another process has it and with ErrForeignDir if there is
+// something else in it.
+func OpenDir(path string) (*Dir, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if strings.ContainsAny(path, " \t\n$\"#;") {
+		return nil, fmt.Errorf("%s: the path has characters that ceph.conf cannot hold", path)
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(path, identityFile)); errors.Is(err, fs.ErrNotExist) {
+		for _, e := range entries {
+			// A first start may have been cut short.
+			if n := e.Name(); n != lockFile && !strings.HasPrefix(n, identityFile) {
+				return nil, fmt.Errorf("%s: %w", path, ErrForeignDir)
+			}
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	d := &Dir{Path: path}
+	if d.lock, err = lockPath(filepath.Join(path, lockFile)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return d, nil
+}
+
+const lockFile = "lock"
+
+// lockPath locks a file for this process and writes its pid there.
+func lockPath(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			pid, _ := readPID(path)
+			return nil, fmt.Errorf("%w by process %d", ErrInUse, pid)
+		}
+		return nil, err
+	}
+	if err := f.Truncate(0); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if _, err := fmt.Fprintf(f, "%d\n", os.Getpid()); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func readPID(path string) (int, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(b)))
+}
+
+// Owner returns the process that holds a cluster's directory; 0 if none does.
+// It fails with ErrNoCluster for a directory without a cluster.
+func Owner(path string) (int, error) {
+	if _, err := os.Stat(filepath.Join(path, identityFile)); err != nil {
+		return 0, fmt.Errorf("%s: %w", path, ErrNoCluster)
+	}
+	lock := filepath.Join(path, lockFile)
+	f, err := os.Open(lock)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, nil
+		}
+		return 0, err
+	}
+	defer f.Close()
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if err == nil {
+		return 0, nil
+	}
+	if !errors.Is(err, syscall.EWOULDBLOCK) {
+		return 0, err
+	}
+	return readPID(lock)
+}
+
+// Close gives the directory up.
+func (d *Dir) Close() error { return d.lock.Close() }
+
+// Join returns a path in the directory.
+func (d *Dir) Join(elem ...string) string {
+	return filepath.Join(append([]string{d.Path}, elem...)...)
+}
+
+// Identity reads what the directory holds; nil if it is a new one.
+func (d *Dir) Identity() (*Identity, error) { return ReadIdentity(d.Path) }
+
+// ReadIdentity reads what a directory holds; nil if there is no cluster in it.
+func ReadIdentity(path string) (*Identity, error) {
+	file := filepath.Join(path, identityFile)
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var id Identity
+	if err := json.Unmarshal(b, &id); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if id.Format < 1 || id.Format > dirFormat {
+		return nil, fmt.Errorf("%s: format %d is newer than this program, which knows %d", file, id.Format, dirFormat)
+	}
+	if _, err := entity.ParseUUID(id.FSID); err != nil {
+		return nil, fmt.Errorf("%s: fsid: %w", file, err)
+	}
+	return &id, nil
+}
+
+// SetIdentity writes what the directory holds.
+func (d *Dir) SetIdentity(id *Identity) error {
+	b, err := json.MarshalIndent(id, "", "\t")
+	if err != nil {
+		return err
+	}
+	return WriteFile(d.Join(identityFile), append(b, '\n'), 0o644)
+}
+
+// WriteFile replaces a file so that after a crash it has the old content or the
+// new, whole.
+func WriteFile(path string, content []byte, mode os.FileMode) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		// The mode of a file that was there before counts too.
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// newUUID makes a random uuid (RFC 9562, version 4).
+func newUUID() entity.UUID {
+	var u entity.UUID
+	rand.Read(u[:])
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}

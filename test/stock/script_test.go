@@ -1,0 +1,140 @@
+// Package stock runs the stock tools against Pulpo and against a stock cluster
+// and compares what they say.
+package stock
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/internal/peer"
+	"github.com/pulpo-storage/pulpo/pulpotest"
+)
+
+// step is a line of a script.
+type step struct {
+	line    int
+	command string
+	codes   bool // compare only the exit codes
+}
+
+type outcome struct {
+	out, err string
+	code     int
+}
+
+func readScript(t *testing.T, path string) []step {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var steps []step
+	sc := bufio.NewScanner(f)
+	for n := 1; sc.Scan(); n++ {
+		l := strings.TrimSpace(sc.Text())
+		if l == "" || strings.HasPrefix(l, "#") {
+			continue
+		}
+		cmd, codes := strings.CutPrefix(l, "~")
+		steps = append(steps, step{n, cmd, codes})
+	}
+	if err := sc.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
+
+// variable is what differs between two clusters by nature.
+var variable = []struct {
+	re *regexp.Regexp
+	as string
+}{
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "UUID"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d{4})?`), "TIME"},
+	{regexp.MustCompile(`\b127\.0\.0\.1:\d+/\d+`), "ADDR"},
+	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "THREAD"},
+}
+
+func normalize(b []byte) string {
+	s := string(b)
+	for _, v := range variable {
+		s = v.re.ReplaceAllString(s, v.as)
+	}
+	return s
+}
+
+func run(ctx context.Context, conf, dir, pool, command string) (outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", command)
+	cmd.Dir = dir
+	cmd.Env = append(peer.Env(conf), "P="+pool)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return outcome{}, err
+	}
+	if ctx.Err() != nil {
+		return outcome{}, fmt.Errorf("no answer: %w", ctx.Err())
+	}
+	return outcome{normalize(out.Bytes()), normalize(errs.Bytes()), cmd.ProcessState.ExitCode()}, nil
+}
+
+// TestScripts runs each script on both clusters at once and compares the
+// outcome of every line.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	peer.Require(t, "ceph", "rados", "ceph-osd", "ceph-mon", "ceph-mgr")
+	scripts, err := filepath.Glob("testdata/*.script")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	stock := peer.Conf(t)
+	ours := pulpotest.Start(t, pulpotest.Options{}).Conf
+	for _, path := range scripts {
+		name := strings.TrimSuffix(filepath.Base(path), ".script")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			steps := readScript(t, path)
+			results := map[string][]outcome{stock: make([]outcome, len(steps)), ours: make([]outcome, len(steps))}
+			var wg sync.WaitGroup
+			for conf, res := range results {
+				dir := t.TempDir()
+				wg.Go(func() {
+					for i, s := range steps {
+						r, err := run(t.Context(), conf, dir, "script-"+name, s.command)
+						if err != nil {
+							r = outcome{err: err.Error(), code: -1}
+						}
+						res[i] = r
+					}
+				})
+			}
+			wg.Wait()
+			for i, s := range steps {
+				want, got := results[stock][i], results[ours][i]
+				if s.codes {
+					want.out, want.err, got.out, got.err = "", "", "", ""
+				}
+				if got != want {
+					t.Errorf("%s:%d: %s\nstock: exit %d\n%s%s\nhere: exit %d\n%s%s", path, s.line, s.command,
+						want.code, want.out, want.err, got.code, got.out, got.err)
+				}
+			}
+		})
+	}
+}
