@@ -1,0 +1,331 @@
+// Package memdisk is a disk in memory that can lose power. It keeps, beside
+// what reads see, every write that no sync has made durable; [Disk.CrashClone]
+// makes a disk on which each 512-byte piece of those writes is there or not, as
+// a seed says, which is all that a real disk promises.
+//
+// No compatibility promise.
+package memdisk
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+
+	"github.com/pulpo-storage/pulpo/disk"
+	"github.com/pulpo-storage/pulpo/errno"
+)
+
+const piece = 512
+
+// Op is an operation that changes the disk, for a hook.
+type Op struct {
+	Kind string // create, write, sync, allocate, rename, remove, syncdir
+	Name string
+	Off  int64
+	Len  int
+}
+
+// Disk is a directory on a disk in memory.
+type Disk struct {
+	mu       sync.RWMutex
+	files    map[string]*file // what is visible
+	durable  map[string]*file // names that survive
+	locked   map[string]bool
+	capacity int64
+	hook     func(Op) error
+}
+
+type file struct {
+	d       *Disk
+	data    []byte
+	pending []write // since the last sync, in order
+	synced  []byte  // what is durable
+}
+
+type write struct {
+	off  int64
+	data []byte
+}
+
+var (
+	_ disk.Dir  = (*Disk)(nil)
+	_ disk.File = (*handle)(nil)
+)
+
+// New returns an empty disk of so many bytes.
+func New(capacity int64) *Disk {
+	return &Disk{files: map[string]*file{}, durable: map[string]*file{}, locked: map[string]bool{}, capacity: capacity}
+}
+
+// SetHook has f called before each operation that changes the disk; an error
+// is the operation's, and nothing happens. f may call CrashClone: it sees the
+// disk before the operation.
+func (d *Disk) SetHook(f func(Op) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hook = f
+}
+
+func (d *Disk) before(op Op) error {
+	d.mu.RLock()
+	f := d.hook
+	d.mu.RUnlock()
+	if f == nil {
+		return nil
+	}
+	return f(op)
+}
+
+// CrashClone returns what is found after a crash at this moment. Nothing that
+// was synced is lost; of the rest each piece is there with the given chance in
+// percent, writes to the same place in order.
+func (d *Disk) CrashClone(seed uint64, percent int) *Disk {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	r := rand.New(rand.NewPCG(seed, 0))
+	n := New(d.capacity)
+	names := d.durable
+	if percent > 0 && r.IntN(2) == 0 {
+		names = d.files
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		f := names[name]
+		c := &file{d: n, data: bytes.Clone(f.synced)}
+		for _, w := range f.pending {
+			if w.data == nil { // an allocation
+				if r.IntN(100) < percent {
+					c.grow(w.off)
+				}
+				continue
+			}
+			for i := 0; i < len(w.data); i += piece {
+				if r.IntN(100) < percent {
+					c.grow(w.off + int64(i+piece))
+					copy(c.data[w.off+int64(i):], w.data[i:i+piece])
+				}
+			}
+		}
+		c.synced = bytes.Clone(c.data)
+		n.files[name], n.durable[name] = c, c
+	}
+	return n
+}
+
+// Corrupt flips a bit of a file, as a failing medium does.
+func (d *Disk) Corrupt(name string, off int64, bit uint) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.files[name]
+	if f == nil || off < 0 || off >= int64(len(f.data)) {
+		return fs.ErrNotExist
+	}
+	f.data[off] ^= 1 << (bit % 8)
+	if off < int64(len(f.synced)) {
+		f.synced[off] ^= 1 << (bit % 8)
+	}
+	return nil
+}
+
+// SetCapacity changes the size of the disk.
+func (d *Disk) SetCapacity(n int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.capacity = n
+}
+
+func (d *Disk) Path() string { return "memdisk" }
+
+func (d *Disk) Make() error { return nil }
+
+func (d *Disk) Create(name string) (disk.File, error) {
+	if err := d.before(Op{Kind: "create", Name: name}); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.files[name] != nil {
+		return nil, &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
+	}
+	f := &file{d: d}
+	d.files[name] = f
+	return &handle{f, name}, nil
+}
+
+func (d *Disk) Open(name string) (disk.File, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	f := d.files[name]
+	if f == nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return &handle{f, name}, nil
+}
+
+func (d *Disk) List() ([]string, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return slices.Sorted(maps.Keys(d.files)), nil
+}
+
+func (d *Disk) Remove(name string) error {
+	if err := d.before(Op{Kind: "remove", Name: name}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.files, name)
+	return nil
+}
+
+func (d *Disk) Rename(from, to string) error {
+	if err := d.before(Op{Kind: "rename", Name: from}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.files[from]
+	if f == nil {
+		return &fs.PathError{Op: "rename", Path: from, Err: fs.ErrNotExist}
+	}
+	delete(d.files, from)
+	d.files[to] = f
+	return nil
+}
+
+func (d *Disk) Sync() error {
+	if err := d.before(Op{Kind: "syncdir"}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.durable = maps.Clone(d.files)
+	return nil
+}
+
+func (d *Disk) Space() (total, free uint64, err error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return uint64(d.capacity), uint64(max(d.capacity-d.used(), 0)), nil
+}
+
+func (d *Disk) used() (n int64) {
+	for _, f := range d.files {
+		n += int64(len(f.data))
+	}
+	return n
+}
+
+type unlock func()
+
+func (u unlock) Close() error { u(); return nil }
+
+func (d *Disk) Lock(name string) (io.Closer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.files[name] == nil {
+		return nil, &fs.PathError{Op: "lock", Path: name, Err: fs.ErrNotExist}
+	}
+	if d.locked[name] {
+		return nil, fmt.Errorf("%s: %w", name, disk.ErrLocked)
+	}
+	d.locked[name] = true
+	return unlock(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.locked, name)
+	}), nil
+}
+
+func (f *file) grow(n int64) {
+	if k := n - int64(len(f.data)); k > 0 {
+		f.data = append(f.data, make([]byte, k)...)
+	}
+}
+
+// extend is grow within the capacity.
+func (f *file) extend(n int64) error {
+	if k := n - int64(len(f.data)); k > 0 && f.d.used()+k > f.d.capacity {
+		return errno.ENOSPC
+	}
+	f.grow(n)
+	return nil
+}
+
+// handle is an open file.
+type handle struct {
+	f    *file
+	name string
+}
+
+func (h *handle) ReadAt(p []byte, off int64) (int, error) {
+	h.f.d.mu.RLock()
+	defer h.f.d.mu.RUnlock()
+	if off >= int64(len(h.f.data)) {
+		return 0, io.EOF
+	}
+	n := copy(p, h.f.data[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (h *handle) WriteAt(p []byte, off int64) (int, error) {
+	if off%disk.Sector != 0 || len(p)%disk.Sector != 0 {
+		return 0, &fs.PathError{Op: "write", Path: h.name, Err: fs.ErrInvalid}
+	}
+	if err := h.f.d.before(Op{"write", h.name, off, len(p)}); err != nil {
+		return 0, err
+	}
+	h.f.d.mu.Lock()
+	defer h.f.d.mu.Unlock()
+	if err := h.f.extend(off + int64(len(p))); err != nil {
+		return 0, err
+	}
+	copy(h.f.data[off:], p)
+	h.f.pending = append(h.f.pending, write{off, bytes.Clone(p)})
+	return len(p), nil
+}
+
+func (h *handle) Sync() error {
+	if err := h.f.d.before(Op{Kind: "sync", Name: h.name}); err != nil {
+		return err
+	}
+	h.f.d.mu.Lock()
+	defer h.f.d.mu.Unlock()
+	f := h.f
+	if k := len(f.data) - len(f.synced); k > 0 {
+		f.synced = append(f.synced, make([]byte, k)...)
+	}
+	for _, w := range f.pending {
+		copy(f.synced[w.off:], w.data)
+	}
+	f.pending = nil
+	return nil
+}
+
+func (h *handle) Allocate(off, n int64) error {
+	if err := h.f.d.before(Op{"allocate", h.name, off, int(n)}); err != nil {
+		return err
+	}
+	h.f.d.mu.Lock()
+	defer h.f.d.mu.Unlock()
+	if err := h.f.extend(off + n); err != nil {
+		return err
+	}
+	h.f.pending = append(h.f.pending, write{off: off + n})
+	return nil
+}
+
+func (h *handle) Size() (int64, error) {
+	h.f.d.mu.RLock()
+	defer h.f.d.mu.RUnlock()
+	return int64(len(h.f.data)), nil
+}
+
+func (h *handle) Close() error { return nil }
