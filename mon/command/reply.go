@@ -1,0 +1,69 @@
+package command
+
+import (
+	"fmt"
+
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/jsonfmt"
+)
+
+// Reply is the answer to a command.
+type Reply struct {
+	Errno  errno.Errno // 0: success
+	Status string      // one line for stderr
+	Output []byte      // for stdout
+	// Commit holds the reply back until what the handler staged in its service
+	// is committed. Only handlers of kind Write may ask for it.
+	Commit bool
+}
+
+// Failed reports whether r is a refusal.
+func (r Reply) Failed() bool { return r.Errno != 0 }
+
+// Fail refuses a command.
+func Fail(no errno.Errno, format string, args ...any) Reply {
+	return Reply{Errno: no, Status: fmt.Sprintf(format, args...)}
+}
+
+// Err refuses a command with an error's number. The words are Ceph's for
+// errors without words of their own.
+func Err(err error) Reply {
+	no := errno.Errno(-errno.Code(err))
+	return Reply{Errno: no, Status: fmt.Sprintf("(%d) %v", int(no), no)}
+}
+
+// Say succeeds with words on stderr and no output.
+func Say(format string, args ...any) Reply { return Reply{Status: fmt.Sprintf(format, args...)} }
+
+// Text succeeds with plain output.
+func Text(out string) Reply { return Reply{Output: []byte(out)} }
+
+// Committed is Say once the staged change is committed.
+func Committed(format string, args ...any) Reply {
+	return Reply{Status: fmt.Sprintf(format, args...), Commit: true}
+}
+
+// Dump succeeds with a document in the caller's format; a caller that wants
+// plain output gets json-pretty.
+func (c *Call) Dump(body func(f *jsonfmt.Formatter)) Reply {
+	return Reply{Output: []byte(c.Render(body))}
+}
+
+// Render renders a document in the caller's format (json-pretty for plain).
+func (c *Call) Render(body func(f *jsonfmt.Formatter)) string {
+	var f jsonfmt.Formatter
+	body(&f)
+	if c.Format == JSON {
+		return f.JSON()
+	}
+	return f.Pretty()
+}
+
+// Either succeeds with text for a caller that wants plain output, else with a
+// document.
+func (c *Call) Either(plain func() string, body func(f *jsonfmt.Formatter)) Reply {
+	if c.Format == Plain {
+		return Text(plain())
+	}
+	return c.Dump(body)
+}
