@@ -19,7 +19,7 @@
 //
 // What a service can do beyond that it says by implementing the other
 // interfaces here: [Commander], [Publisher], [Receiver], [Ticker],
-// [Checker], [Reporter]. All calls come from the machine's one loop.
+// [Checker], [Reporter], [Founder], [Closer]. All calls come from the machine's one loop.
 //
 // All state lives under keys of the service (its name and a slash); a service
 // may keep in memory what it likes. Reads see the writes of earlier Applies.
@@ -54,6 +54,17 @@ type Service interface {
 	// Drop forgets the pending change: this monitor leads no more.
 	Drop()
 }
+
+// Genesis is what a new cluster begins with.
+type Genesis struct {
+	FSID    msg.FSID
+	Created time.Time
+	Rand    io.Reader
+}
+
+// Founder begins its state in a new cluster. What it returns is applied as its
+// first change.
+type Founder interface{ Found(g Genesis) []byte }
 
 // Reader reads a service's part of the store; keys are without its prefix. An
 // error of the disk stops the monitor, so there is none here to handle.
