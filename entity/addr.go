@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -70,14 +71,27 @@ func (a Addr) Legacy() string {
 	return host + "/" + strconv.FormatUint(uint64(a.Nonce), 10)
 }
 
-// Compare orders addresses as Ceph does: type, nonce, then the socket address.
+// Compare orders addresses as Ceph does, which compares their memory on a
+// little-endian machine: type, nonce with its lowest byte first, family, port,
+// host. Sets of addresses travel in this order.
 func (a Addr) Compare(b Addr) int {
 	return cmp.Or(
-		cmp.Compare(a.Type, b.Type),
-		cmp.Compare(a.Nonce, b.Nonce),
-		a.AP.Addr().Compare(b.AP.Addr()),
+		cmp.Compare(bits.ReverseBytes32(uint32(a.Type)), bits.ReverseBytes32(uint32(b.Type))),
+		cmp.Compare(bits.ReverseBytes32(a.Nonce), bits.ReverseBytes32(b.Nonce)),
+		cmp.Compare(a.family(), b.family()),
 		cmp.Compare(a.AP.Port(), b.AP.Port()),
+		a.AP.Addr().Compare(b.AP.Addr()),
 	)
+}
+
+func (a Addr) family() int {
+	switch {
+	case a.Blank():
+		return 0
+	case a.AP.Addr().Is4() || a.AP.Addr().Is4In6():
+		return familyINET
+	}
+	return familyINET6
 }
 
 // ParseAddr parses [TYPE:]HOST[:PORT][/NONCE], with HOST an IP address, IPv6 in
