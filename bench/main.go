@@ -1,0 +1,289 @@
+// Command bench measures Pulpo against a stock Ceph cluster on the same disk: the
+// same stock "rados bench", the two clusters in turn, several rounds, medians.
+// The machines it runs on are small and noisy, so what counts are the ratios.
+//
+// The result is a table on standard output and in bench/results.
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/internal/peer"
+)
+
+// row is one kind of load.
+type row struct {
+	name  string
+	op    string // write, rand
+	size  int    // bytes
+	depth int
+}
+
+var rows = []row{
+	{"4 KiB write, 16 in flight", "write", 4 << 10, 16},
+	{"4 KiB random read, 16 in flight", "rand", 4 << 10, 16},
+	{"4 KiB write, 1 in flight", "write", 4 << 10, 1},
+	{"4 KiB random read, 1 in flight", "rand", 4 << 10, 1},
+	{"64 KiB write, 16 in flight", "write", 64 << 10, 16},
+	{"64 KiB random read, 16 in flight", "rand", 64 << 10, 16},
+	{"4 MiB write, 16 in flight", "write", 4 << 20, 16},
+	{"4 MiB random read, 16 in flight", "rand", 4 << 20, 16},
+}
+
+// cluster is one of the two.
+type cluster struct {
+	name string
+	conf string
+	pids []int // of the daemons whose CPU counts
+}
+
+// sample is the outcome of one run.
+type sample struct {
+	ops     float64 // per second
+	latency float64 // average, ms
+	cpu     float64 // microseconds of the OSD's CPU per operation
+}
+
+func main() {
+	log.SetFlags(0)
+	rounds := flag.Int("rounds", 3, "how often each row is measured on each cluster")
+	seconds := flag.Int("seconds", 5, "how long each run takes")
+	only := flag.String("only", "", "only the rows whose name matches this regular expression")
+	dir := flag.String("dir", "", "where both clusters live; default a temporary directory")
+	binary := flag.String("pulpo", "bin/pulpo", "the binary")
+	flag.Parse()
+	if err := run(*rounds, *seconds, *only, *dir, *binary); err != nil {
+		log.Fatal("bench: ", err)
+	}
+}
+
+func run(rounds, seconds int, only, dir, binary string) (err error) {
+	match, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "bench"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	}
+	script := filepath.Join(peer.Root(), "test/peer/ceph-peer")
+	stockDir, ourDir := filepath.Join(dir, "stock"), filepath.Join(dir, "pulpo")
+	if err := command(nil, script, "up", "--dir", stockDir, "--bluestore"); err != nil {
+		return err
+	}
+	defer command(nil, script, "down", "--dir", stockDir)
+	started := time.Now()
+	if err := command(nil, binary, "up", "--dir", ourDir, "--detach"); err != nil {
+		return err
+	}
+	defer command(nil, binary, "down", "--dir", ourDir)
+	upTook := time.Since(started)
+
+	stock := cluster{name: "stock", conf: filepath.Join(stockDir, "ceph.conf")}
+	if stock.pids, err = pidFiles(filepath.Join(stockDir, "run", "osd.*.pid")); err != nil {
+		return err
+	}
+	ours := cluster{name: "pulpo", conf: filepath.Join(ourDir, "ceph.conf")}
+	// All of Pulpo is one process: what the monitor takes counts against it.
+	if ours.pids, err = pidFiles(filepath.Join(ourDir, "lock")); err != nil {
+		return err
+	}
+	idle := rss(ours.pids)
+	for _, c := range []cluster{stock, ours} {
+		if err := command(peer.Env(c.conf), "ceph", "osd", "pool", "create", "bench", "32"); err != nil {
+			return err
+		}
+	}
+
+	var out strings.Builder
+	fmt.Fprintf(&out, "# %s\n\n", time.Now().UTC().Format("2006-01-02 15:04 MST"))
+	fmt.Fprintf(&out, "%s, %d cores, Go %s, commit %s. `rados bench` of 16.2.15, %d s a run, medians of %d, one OSD each on the same disk, BlueStore on a file for the stock one, cephx, crc.\n\n",
+		cpuName(), runtime.NumCPU(), strings.TrimPrefix(runtime.Version(), "go"), commit(), seconds, rounds)
+	fmt.Fprintf(&out, "From nothing to serving: %d ms. Memory at rest: %d MB.\n\n", upTook.Milliseconds(), idle>>20)
+	out.WriteString("| load | stock ops/s | pulpo ops/s | ratio | stock ms | pulpo ms | stock CPU us/op | pulpo CPU us/op | CPU ratio |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, r := range rows {
+		if !match.MatchString(r.name) {
+			continue
+		}
+		got := map[string][]sample{}
+		for range rounds {
+			for _, c := range []cluster{stock, ours} {
+				s, err := c.measure(r, seconds)
+				if err != nil {
+					return fmt.Errorf("%s on %s: %w", r.name, c.name, err)
+				}
+				got[c.name] = append(got[c.name], s)
+			}
+		}
+		a, b := median(got["stock"]), median(got["pulpo"])
+		line := fmt.Sprintf("| %s | %.0f | %.0f | **%.2f** | %.2f | %.2f | %.0f | %.0f | %.2f |\n",
+			r.name, a.ops, b.ops, b.ops/a.ops, a.latency, b.latency, a.cpu, b.cpu, b.cpu/a.cpu)
+		out.WriteString(line)
+		log.Print(strings.TrimSpace(line))
+	}
+	fmt.Fprintf(&out, "\nMemory of pulpo at the end: %d MB.\n", rss(ours.pids)>>20)
+	fmt.Print(out.String())
+	file := filepath.Join(peer.Root(), "bench/results", time.Now().UTC().Format("2006-01-02-1504")+".md")
+	return os.WriteFile(file, []byte(out.String()), 0o644)
+}
+
+// measure runs one row; reads read what a short write run left.
+func (c cluster) measure(r row, seconds int) (sample, error) {
+	args := []string{"-p", "bench", "bench", strconv.Itoa(seconds), r.op, "-t", strconv.Itoa(r.depth)}
+	if r.op == "write" {
+		args = append(args, "-b", strconv.Itoa(r.size), "--no-cleanup")
+	} else if _, err := c.bench("-p", "bench", "bench", strconv.Itoa(max(seconds/2, 2)), "write", "-t", "16", "-b", strconv.Itoa(r.size), "--no-cleanup"); err != nil {
+		return sample{}, err
+	}
+	before := cpu(c.pids)
+	b, err := c.bench(args...)
+	if err != nil {
+		return sample{}, err
+	}
+	used := cpu(c.pids) - before
+	var s sample
+	total := number(b, `Total (?:writes|reads) made:\s+([0-9.]+)`)
+	s.ops = number(b, `Average IOPS:\s+([0-9.]+)`)
+	s.latency = number(b, `Average Latency\(s\):\s+([0-9.e-]+)`) * 1000
+	if total == 0 || s.ops == 0 {
+		return s, fmt.Errorf("cannot read the figures in %q", b)
+	}
+	s.cpu = used / total * 1e6
+	_, err = c.bench("-p", "bench", "cleanup")
+	return s, err
+}
+
+func (c cluster) bench(args ...string) (string, error) {
+	cmd := exec.Command("/usr/bin/rados", args...)
+	cmd.Env = peer.Env(c.conf)
+	b, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("rados %s: %w: %s", strings.Join(args, " "), err, tail(b))
+	}
+	return string(b), nil
+}
+
+func number(s, re string) float64 {
+	m := regexp.MustCompile(re).FindStringSubmatch(s)
+	if m == nil {
+		return 0
+	}
+	f, _ := strconv.ParseFloat(m[1], 64)
+	return f
+}
+
+func median(s []sample) sample {
+	mid := func(f func(sample) float64) float64 {
+		v := make([]float64, len(s))
+		for i := range s {
+			v[i] = f(s[i])
+		}
+		slices.Sort(v)
+		return v[len(v)/2]
+	}
+	return sample{
+		mid(func(s sample) float64 { return s.ops }),
+		mid(func(s sample) float64 { return s.latency }),
+		mid(func(s sample) float64 { return s.cpu }),
+	}
+}
+
+// cpu is the time in seconds that processes have used.
+func cpu(pids []int) float64 {
+	ticks := 0.0
+	for _, pid := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		f := strings.Fields(rest)
+		for _, i := range []int{11, 12} { // utime, stime
+			n, _ := strconv.ParseFloat(f[i], 64)
+			ticks += n
+		}
+	}
+	return ticks / 100
+}
+
+func rss(pids []int) int64 {
+	var sum int64
+	for _, pid := range pids {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(b); m != nil {
+			n, _ := strconv.ParseInt(string(m[1]), 10, 64)
+			sum += n << 10
+		}
+	}
+	return sum
+}
+
+func pidFiles(pattern string) ([]int, error) {
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		return nil, fmt.Errorf("no %s", pattern)
+	}
+	var pids []int
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, err
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err != nil {
+			return nil, err
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
+}
+
+func command(env []string, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	if env != nil {
+		cmd.Env = env
+		if !strings.Contains(name, "/") {
+			cmd.Path = "/usr/bin/" + name
+			cmd.Err = nil
+		}
+	}
+	if b, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, tail(b))
+	}
+	return nil
+}
+
+func tail(b []byte) []byte {
+	b = bytes.TrimSpace(b)
+	return b[max(0, len(b)-400):]
+}
+
+func commit() string {
+	b, err := exec.Command("git", "-C", peer.Root(), "describe", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func cpuName() string {
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	if m := regexp.MustCompile(`model name\s*:\s*(.*)`).FindSubmatch(b); m != nil {
+		return string(m[1])
+	}
+	return runtime.GOARCH
+}
