@@ -87,11 +87,10 @@ func (c *Conn) Send(m *Message) error {
 	c.outbox.Push(m)
 	c.queued += m.size()
 	c.traffic.messagesOut.Add(1)
-	if c.link == nil {
-		c.mu.Unlock()
-		return nil
+	if c.link != nil {
+		c.link.wake()
 	}
-	c.link.push()
+	c.mu.Unlock()
 	return nil
 }
 
@@ -233,6 +232,7 @@ func (c *Conn) attach(l *link) bool {
 		return false
 	}
 	c.link = l
+	l.wake() // for what is queued
 	return true
 }
 
@@ -249,12 +249,6 @@ func (c *Conn) detach(err error) bool {
 	return !c.closed
 }
 
-// resend starts a new link with what is queued.
-func (c *Conn) resend(l *link) {
-	c.mu.Lock()
-	l.push()
-}
-
 // received notes a message and the acknowledgement that came with it. It
 // reports false if the message came before.
 func (c *Conn) received(l *link, seq, ack uint64) bool {
@@ -268,8 +262,7 @@ func (c *Conn) received(l *link, seq, ack uint64) bool {
 	switch {
 	case c.state.InSeq-c.ackedSeq >= ackEvery:
 		l.out.ackDue = true
-		l.push()
-		return fresh
+		l.wake()
 	case c.ackArmed:
 	case c.ackTimer == nil:
 		c.ackArmed = true
@@ -285,14 +278,12 @@ func (c *Conn) received(l *link, seq, ack uint64) bool {
 // ack acknowledges what no message has acknowledged meanwhile.
 func (c *Conn) ack() {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.ackArmed = false
-	l := c.link
-	if l == nil || c.state.InSeq == c.ackedSeq {
-		c.mu.Unlock()
-		return
+	if l := c.link; l != nil && c.state.InSeq != c.ackedSeq {
+		l.out.ackDue = true
+		l.wake()
 	}
-	l.out.ackDue = true
-	l.push()
 }
 
 // acked takes an ACK.
@@ -307,8 +298,9 @@ func (c *Conn) acked(seq uint64) {
 // control sends a keepalive or the answer to one.
 func (c *Conn) control(l *link, f controlFrame) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if len(l.out.control) < maxControl {
 		l.out.control = append(l.out.control, f)
+		l.wake()
 	}
-	l.push()
 }

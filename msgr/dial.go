@@ -144,6 +144,7 @@ func (c *Conn) connect(ctx context.Context, target entity.Addr) (l *link, reset 
 		return nil, false, err
 	}
 	c.link = newLink(c, nc, in, &h.Handshake)
+	c.link.wake() // for what is queued
 	return c.link, h.WasReset, nil
 }
 

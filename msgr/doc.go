@@ -17,9 +17,7 @@
 // of its links; an accepted one has none while it waits for its peer to come
 // back. One more goroutine per Messenger looks after idle sessions.
 //
-// Whoever sets link.writing, under Conn.mu, writes until nothing is queued, and
-// nobody else does. Send does so itself if it can be done without waiting, and
-// leaves the rest to the writer.
+// Send queues; the writer takes all that is queued and sends it in one write.
 //
 // # Locks
 //

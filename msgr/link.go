@@ -32,7 +32,7 @@ type link struct {
 func newLink(c *Conn, nc net.Conn, in source, h *session.Handshake) *link {
 	l := &link{c: c, nc: nc, in: in, rx: h.Rx, stop: make(chan struct{})}
 	l.in.resize(readBuffer)
-	l.out.init(nc, h.Tx)
+	l.out = outgoing{tx: h.Tx, kick: make(chan struct{}, 1), idle: true}
 	l.active.Store(time.Now().UnixNano())
 	return l
 }
@@ -52,7 +52,6 @@ func (l *link) shut(err error) {
 func (l *link) serve() error {
 	var writer sync.WaitGroup
 	writer.Go(l.writer)
-	l.c.resend(l)
 	err := l.read()
 	l.shut(err)
 	writer.Wait()
