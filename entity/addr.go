@@ -61,14 +61,14 @@ func (a Addr) String() string {
 }
 
 // Legacy is the form without the type: 127.0.0.1:0/42, as in blocklists.
-func (a Addr) Legacy() string {
-	host := "-"
-	if !a.Blank() {
-		host = a.AP.String()
-	} else {
-		host = ":"
+func (a Addr) Legacy() string { return a.Socket() + "/" + strconv.FormatUint(uint64(a.Nonce), 10) }
+
+// Socket is host and port alone; of a blank address, what Ceph prints there.
+func (a Addr) Socket() string {
+	if a.Blank() {
+		return "(unrecognized address family 0)"
 	}
-	return host + "/" + strconv.FormatUint(uint64(a.Nonce), 10)
+	return a.AP.String()
 }
 
 // Compare orders addresses as Ceph does, which compares their memory on a
@@ -229,7 +229,17 @@ func (v AddrVec) OfType(t AddrType) (Addr, bool) {
 	return v[i], true
 }
 
-// LegacyEqual reports whether the lists are equal.
+// LegacyString is the msgr1 address, else the first, without its type: the one
+// address that old fields of dumps have room for.
+func (v AddrVec) LegacyString() string {
+	a, ok := v.OfType(AddrLegacy)
+	if !ok && len(v) > 0 {
+		a = v[0]
+	}
+	return a.Legacy()
+}
+
+// Equal reports whether the lists are equal.
 func (v AddrVec) Equal(w AddrVec) bool { return slices.Equal(v, w) }
 
 // ParseAddrVec parses ADDR or [ADDR,ADDR...]. Without a type an address is
