@@ -23,3 +23,20 @@ func (m *Map) Parent(item int32) (int32, bool) {
 func (m *Map) isShadow(id int32) bool {
 	return strings.Contains(m.Names[id], "~")
 }
+
+// HasIncompatChooseArgs reports whether clients from before luminous, which
+// know one weight set at most, and that as the weights of the buckets, cannot
+// use the map.
+func (m *Map) HasIncompatChooseArgs() bool {
+	for key, args := range m.ChooseArgs {
+		if key != DefaultChooseArgs {
+			return true
+		}
+		for i := range args {
+			if a := &args[i]; !a.IsZero() && (len(a.WeightSet) != 1 || len(a.IDs) > 0) {
+				return true
+			}
+		}
+	}
+	return false
+}
