@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
@@ -38,11 +39,13 @@ type (
 		Err     error
 		Refused bool
 	}
-	// Reply is an OSD's answer. The core keeps the message.
+	// Reply is an OSD's answer with the buffers that it lies in, which the core
+	// takes over.
 	Reply struct {
 		Session uint64
 		TID     uint64
 		Msg     *msg.OSDOpReply
+		Data    buffer.List
 	}
 	// Backoff is an OSD's word on what it does not want to hear.
 	Backoff struct {
@@ -53,20 +56,23 @@ type (
 	Newest struct{ Epoch uint32 }
 	// Barrier holds everything until the map has an epoch.
 	Barrier struct{ Epoch uint32 }
+	// Shutdown ends all operations, and later ones at once, with an error.
+	Shutdown struct{ Err error }
 	// Tick lets time pass.
 	Tick struct{}
 )
 
-func (Submit) event()  {}
-func (Cancel) event()  {}
-func (NewMaps) event() {}
-func (Opened) event()  {}
-func (Closed) event()  {}
-func (Reply) event()   {}
-func (Backoff) event() {}
-func (Newest) event()  {}
-func (Barrier) event() {}
-func (Tick) event()    {}
+func (Submit) event()   {}
+func (Cancel) event()   {}
+func (NewMaps) event()  {}
+func (Opened) event()   {}
+func (Closed) event()   {}
+func (Reply) event()    {}
+func (Backoff) event()  {}
+func (Newest) event()   {}
+func (Barrier) event()  {}
+func (Shutdown) event() {}
+func (Tick) event()     {}
 
 // Ready is what must happen, in this order.
 type Ready struct {
@@ -101,10 +107,11 @@ type Subscribe struct {
 }
 
 // Completion is the end of an operation: a reply, which may be of failure, or
-// an error of our own.
+// an error of our own. Whoever gets it releases Data when done with the reply.
 type Completion struct {
 	Op    *Op
 	Reply *msg.OSDOpReply
+	Data  buffer.List
 	Err   error
 }
 
@@ -131,8 +138,8 @@ const (
 // Core is the machine. It is not for concurrent use.
 type Core struct {
 	m       Map // nil: none yet
-	placed  map[object.PG]Placement
 	barrier uint32
+	dead    error // of Shutdown
 
 	nextTID     uint64
 	nextSession uint64
@@ -153,7 +160,7 @@ type Core struct {
 // NewCore makes a machine without a map.
 func NewCore() *Core {
 	return &Core{
-		placed: map[object.PG]Placement{}, ops: map[uint64]*Op{}, homeless: map[uint64]*Op{},
+		ops: map[uint64]*Op{}, homeless: map[uint64]*Op{},
 		byOSD: map[int32]*session{}, byID: map[uint64]*session{},
 	}
 }
@@ -174,6 +181,9 @@ func (c *Core) Stats() Stats {
 	}
 	return s
 }
+
+// Wants reports whether a session that was asked for is still of use.
+func (c *Core) Wants(session uint64) bool { return c.byID[session] != nil }
 
 // Ready returns what was decided since the last call.
 func (c *Core) Ready() Ready {
@@ -225,6 +235,15 @@ func (c *Core) Step(now time.Time, in Event) {
 		if c.m != nil && c.m.Epoch() < c.barrier {
 			c.wantMap(false)
 		}
+	case Shutdown:
+		c.dead = in.Err
+		for _, op := range inOrder(c.ops) {
+			c.fail(op, in.Err)
+		}
+		for _, s := range sessionsInOrder(c.byOSD) {
+			c.ready.Close = append(c.ready.Close, s.id)
+			c.drop(s)
+		}
 	case Tick:
 		c.tick(now)
 	}
@@ -243,6 +262,10 @@ func (c *Core) submit(now time.Time, op *Op) {
 	}
 	c.ops[op.tid] = op
 	c.homeless[op.tid] = op
+	if c.dead != nil {
+		c.fail(op, c.dead)
+		return
+	}
 	if c.m == nil {
 		c.wantMap(false)
 		return
@@ -262,7 +285,7 @@ func (c *Core) noPool(op *Op) {
 	c.evict(op)
 	switch {
 	case op.seenPool, op.bound != 0 && c.m.Epoch() >= op.bound:
-		c.complete(op, nil, fmt.Errorf("pool %d does not exist: %w", op.Locator.Pool, errno.ENOENT))
+		c.fail(op, fmt.Errorf("pool %d does not exist: %w", op.Locator.Pool, errno.ENOENT))
 	case op.bound != 0:
 		c.wantMap(false)
 	case c.asking == nil:
@@ -412,7 +435,6 @@ func (c *Core) newMaps(now time.Time, news []Map, gap bool) {
 			continue
 		}
 		c.m = m
-		clear(c.placed)
 		for _, op := range c.ops {
 			c.follow(op, gap)
 		}
@@ -482,7 +504,7 @@ func (c *Core) closed(now time.Time, in Closed) {
 	s.failures++
 	if in.Refused && s.failures >= maxRefusals {
 		for _, op := range inOrder(s.ops) {
-			c.complete(op, nil, fmt.Errorf("osd.%d: %w", s.osd, in.Err))
+			c.fail(op, fmt.Errorf("osd.%d: %w", s.osd, in.Err))
 		}
 	}
 	s.up = false
@@ -508,23 +530,24 @@ func (c *Core) closed(now time.Time, in Closed) {
 func (c *Core) reply(in Reply) {
 	s := c.byID[in.Session]
 	if s == nil {
-		in.Msg.Payload().Release()
+		in.Data.Release()
 		return
 	}
 	s.failures = 0
 	op := s.ops[in.TID]
 	// An answer to an earlier attempt is dropped: there will be one to the last.
 	if op == nil || !op.sent || in.Msg.Retry >= 0 && in.Msg.Retry != op.attempts-1 {
-		in.Msg.Payload().Release()
+		in.Data.Release()
 		return
 	}
-	c.complete(op, in.Msg, nil)
+	c.forget(op)
+	c.ready.Done = append(c.ready.Done, Completion{Op: op, Reply: in.Msg, Data: in.Data})
 }
 
-// complete ends an operation.
-func (c *Core) complete(op *Op, rep *msg.OSDOpReply, err error) {
+// fail ends an operation with an error of our own.
+func (c *Core) fail(op *Op, err error) {
 	c.forget(op)
-	c.ready.Done = append(c.ready.Done, Completion{op, rep, err})
+	c.ready.Done = append(c.ready.Done, Completion{Op: op, Err: err})
 }
 
 func (c *Core) forget(op *Op) {

@@ -75,14 +75,9 @@ func (c *Core) locate(op *Op) target {
 		return target{place: Placement{Primary: -1, UpPrimary: -1}}
 	}
 	t := target{exists: true, pool: pool, pg: pool.PG(op.Locator.Pool, op.hash), shard: object.NoShard}
-	place, ok := c.placed[t.pg]
-	if !ok {
-		place = c.m.Place(t.pg)
-		c.placed[t.pg] = place
-	}
-	t.place = place
+	t.place = c.m.Place(t.pg)
 	if pool.Erasure {
-		t.shard = int8(slices.Index(place.Acting, place.Primary))
+		t.shard = int8(slices.Index(t.place.Acting, t.place.Primary))
 	}
 	reads, writes, full := c.m.Paused()
 	writes = writes || (full || pool.Full) && !op.ignoresFull()
