@@ -90,8 +90,8 @@ type Usage struct {
 	Available uint64 // for data
 	Allocated uint64 // to object data
 	Stored    uint64 // object data as its users see it
-	Omap      uint64 // omap keys and values
-	Metadata  uint64 // the store's own
+	Omap      uint64 // omap keys and values, about
+	Metadata  uint64 // the store's own, about
 }
 
 // Store is an object store. Byte slices and strings it returns belong to the
@@ -148,6 +148,7 @@ type Store interface {
 	// Usage returns the space used, cheaply.
 	Usage() Usage
 
-	// Close makes all that was submitted durable and ends the store.
+	// Close makes all that was submitted durable and ends the store. Closing
+	// again does nothing.
 	Close() error
 }

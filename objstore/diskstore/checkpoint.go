@@ -1,0 +1,277 @@
+package diskstore
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/pulpo-storage/pulpo/disk"
+	"github.com/pulpo-storage/pulpo/objstore/diskstore/alloc"
+)
+
+// idleCheckpoint is after how long records are written out even if nothing asks
+// for it, so that the next opening has little to replay.
+const idleCheckpoint = 10 * time.Second
+
+// maxPendingData is how much data waits for a checkpoint before one begins.
+const maxPendingData = 32 << 20
+
+// checkpointer runs checkpoints, one at a time.
+type checkpointer struct {
+	kick  chan struct{}
+	quit  chan struct{}
+	ended chan struct{}
+
+	run     sync.Mutex    // held during a checkpoint; what follows is under it
+	durable *alloc.Bitmap // as Pebble has it
+	dirty   map[int]bool  // chunks of durable that differ from Pebble's
+	buf     []byte
+}
+
+func (c *checkpointer) start(s *Store) {
+	c.kick = make(chan struct{}, 1)
+	c.quit = make(chan struct{})
+	c.ended = make(chan struct{})
+	go func() {
+		defer close(c.ended)
+		tick := time.NewTicker(idleCheckpoint)
+		defer tick.Stop()
+		for {
+			select {
+			case <-c.quit:
+				return
+			case <-c.kick:
+			case <-tick.C:
+			}
+			if err := s.checkpoint(); err != nil {
+				s.fail(err)
+				return
+			}
+		}
+	}()
+}
+
+// ask asks for a checkpoint and does not wait.
+func (c *checkpointer) ask() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// consider asks for a checkpoint if there is enough to do.
+func (c *checkpointer) consider(s *Store) {
+	if used, _ := s.jrnl.Used(); used > s.ringBusy || s.pending.bytes() > maxPendingData {
+		c.ask()
+	}
+}
+
+// stop ends the goroutine and makes a last checkpoint.
+func (c *checkpointer) stop(s *Store) error {
+	close(c.quit)
+	<-c.ended
+	if s.failed.Load() != nil {
+		return nil
+	}
+	return s.checkpoint()
+}
+
+// checkpointNow makes a checkpoint that passes all records there are.
+func (s *Store) checkpointNow() error {
+	if err := s.jrnl.Wait(s.state.seq); err != nil {
+		return s.broken()
+	}
+	if err := s.checkpoint(); err != nil {
+		s.fail(err)
+		return s.broken()
+	}
+	return nil
+}
+
+// checkpoint passes the records that are durable in the journal.
+func (s *Store) checkpoint() error {
+	c := &s.ckpt
+	c.run.Lock()
+	defer c.run.Unlock()
+	to := s.jrnl.Durable()
+	records := s.recordsBefore(to.Seq)
+	if len(records) == 0 {
+		return nil
+	}
+	begun := time.Now()
+	if err := s.writePending(records); err != nil {
+		return err
+	}
+
+	b := s.db.NewBatch()
+	defer b.Close()
+	s.space.mu.Lock()
+	c.durable.Grow(s.space.used.Size())
+	s.space.mu.Unlock()
+	for _, r := range records {
+		if err := c.fold(r); err != nil {
+			return err
+		}
+	}
+	for chunk := range c.dirty {
+		if err := b.Set(numKey(keyBitmap, uint64(chunk)), c.durable.AppendChunk(nil, chunk), nil); err != nil {
+			return err
+		}
+	}
+	ck := checkpoint{to.Seq, uint64(to.Off), c.durable.Size()}
+	if err := b.Set([]byte{keyCheckpoint}, ck.encode(), nil); err != nil {
+		return err
+	}
+	if err := s.db.Apply(b, pebble.NoSync); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	if err := s.db.Flush(); err != nil {
+		return fmt.Errorf("metadata: %w", err)
+	}
+	clear(c.dirty)
+
+	// All of it is durable: the past may go.
+	for _, r := range records {
+		for i := range r.placed {
+			if p := &r.placed[i]; !p.direct {
+				s.pending.remove(p.run)
+				p.data.Release()
+			}
+		}
+	}
+	s.space.mu.Lock()
+	for _, r := range records {
+		for _, f := range r.frees {
+			if err := s.space.used.Release(f); err != nil {
+				s.space.mu.Unlock()
+				return fmt.Errorf("record %d gives up blocks: %w", r.seq, err)
+			}
+			s.space.held -= f.Len
+		}
+	}
+	free := s.space.used.Free()
+	s.space.mu.Unlock()
+	s.recMu.Lock()
+	s.records = slices.Delete(s.records, 0, len(records))
+	s.recMu.Unlock()
+	s.jrnl.Release(to)
+
+	s.stats.checkpoints.Add(1)
+	s.stats.checkpointTime.Add(int64(time.Since(begun)))
+	s.measure()
+	if free*blockSize < growStep/2 {
+		s.grow(0)
+	}
+	return nil
+}
+
+// recordsBefore returns the records with lower numbers.
+func (s *Store) recordsBefore(seq uint64) []*record {
+	s.recMu.Lock()
+	defer s.recMu.Unlock()
+	n := 0
+	for n < len(s.records) && s.records[n].seq < seq {
+		n++
+	}
+	return slices.Clone(s.records[:n])
+}
+
+// fold brings the durable bitmap past a record.
+func (c *checkpointer) fold(r *record) error {
+	for i := range r.placed {
+		if err := c.durable.Mark(r.placed[i].run); err != nil {
+			return fmt.Errorf("record %d takes blocks: %w", r.seq, err)
+		}
+		c.touch(r.placed[i].run)
+	}
+	for _, f := range r.frees {
+		if err := c.durable.Release(f); err != nil {
+			return fmt.Errorf("record %d gives up blocks: %w", r.seq, err)
+		}
+		c.touch(f)
+	}
+	return nil
+}
+
+func (c *checkpointer) touch(r alloc.Run) {
+	for i := r.Start / alloc.ChunkBlocks; i <= (r.End()-1)/alloc.ChunkBlocks; i++ {
+		c.dirty[int(i)] = true
+	}
+}
+
+// writeBytes is how much is gathered for one write.
+const writeBytes = 1 << 20
+
+// writePending brings the data of records to the file, but for blocks that one
+// of them has given up again, in the order in which it lies there.
+func (s *Store) writePending(records []*record) error {
+	type piece struct {
+		at   uint64
+		data []byte
+	}
+	var pieces []piece
+	for _, r := range records {
+		for i := range r.placed {
+			p := &r.placed[i]
+			if p.direct {
+				continue
+			}
+			for k := range p.run.Len {
+				pieces = append(pieces, piece{p.run.Start + k, p.data.Bytes()[k*blockSize : (k+1)*blockSize]})
+			}
+		}
+	}
+	if len(pieces) == 0 {
+		return nil
+	}
+	gone := make(map[uint64]struct{})
+	for _, r := range records {
+		for _, f := range r.frees {
+			for at := f.Start; at < f.End(); at++ {
+				gone[at] = struct{}{}
+			}
+		}
+	}
+	pieces = slices.DeleteFunc(pieces, func(p piece) bool { _, ok := gone[p.at]; return ok })
+	slices.SortFunc(pieces, func(a, b piece) int {
+		if a.at < b.at {
+			return -1
+		}
+		return 1
+	})
+	if s.ckpt.buf == nil {
+		s.ckpt.buf = disk.Aligned(writeBytes)
+	}
+	for i := 0; i < len(pieces); {
+		n := 0
+		for i+n < len(pieces) && n < writeBytes/blockSize && pieces[i+n].at == pieces[i].at+uint64(n) {
+			copy(s.ckpt.buf[n*blockSize:], pieces[i+n].data)
+			n++
+		}
+		if _, err := s.file.WriteAt(s.ckpt.buf[:n*blockSize], int64(pieces[i].at*blockSize)); err != nil {
+			return fmt.Errorf("data write: %w", err)
+		}
+		s.stats.deferredBytes.Add(uint64(n * blockSize))
+		i += n
+	}
+	if err := s.file.Sync(); err != nil {
+		return fmt.Errorf("data sync: %w", err)
+	}
+	return nil
+}
+
+// measure looks at what is not worth looking at for each transaction.
+func (s *Store) measure() {
+	m := s.db.Metrics()
+	s.stats.meta.Store(m.DiskSpaceUsage())
+	if n, err := s.db.EstimateDiskUsage([]byte{keyOmap}, []byte{keyOmap + 1}); err == nil {
+		s.stats.omap.Store(n)
+		s.stats.omapPut.Store(0)
+	}
+	if total, free, err := s.opt.Disk.Space(); err == nil {
+		s.fsFull.Store(free < metaReserve(total)/2)
+	}
+}
