@@ -3,7 +3,6 @@ package cephx
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +15,8 @@ import (
 // ErrNoTicket is a connection to a service that there is no ticket for; a
 // renewal or a new login may bring one.
 var ErrNoTicket = fmt.Errorf("cephx: no ticket for the service: %w", errno.EACCES)
+
+var errRaced = errors.New("cephx: another login has changed the global id meanwhile")
 
 // Ticket is a ticket with its session key, as its holder has it
 // (CephXTicketHandler). It does not change.
@@ -65,6 +66,7 @@ type Client struct {
 	globalID  uint64
 	challenge uint64 // of the last login
 	tickets   map[entity.Type]*Ticket
+	renewing  Key // session key of the AUTH ticket that the last Renew showed
 }
 
 // NewClient makes a client that wants tickets for the services named.
@@ -164,8 +166,10 @@ func (c *Client) Renew() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.renewing = auth.key
 	if need&uint32(entity.Auth) != 0 {
-		return wire.Marshal(c.answer(c.challenge, n, need)), nil
+		answer, _ := c.answer(c.challenge, n, need)
+		return wire.Marshal(answer), nil
 	}
 	var e wire.Encoder
 	e.U16(reqPrincipalKey)
@@ -175,13 +179,14 @@ func (c *Client) Renew() ([]byte, error) {
 	return e.Bytes(), nil
 }
 
-// answer is the answer to a challenge. Called with c.mu held.
-func (c *Client) answer(challenge, own uint64, need uint32) loginAnswer {
-	a := loginAnswer{Challenge: own, Proof: proof(c.key, challenge, own), Keys: need | uint32(entity.Auth)}
-	if t := c.tickets[entity.Auth]; t != nil && c.globalID != 0 {
-		a.OldTicket = t.blob
+// answer is the answer to a challenge, with the session key of the ticket that
+// it shows. Called with c.mu held.
+func (c *Client) answer(challenge, own uint64, need uint32) (a loginAnswer, shown Key) {
+	a = loginAnswer{Challenge: own, Proof: proof(c.key, challenge, own), Keys: need | uint32(entity.Auth)}
+	if t := c.tickets[entity.Auth]; t != nil {
+		a.OldTicket, shown = t.blob, t.key
 	}
-	return a
+	return a, shown
 }
 
 type loginAnswer authenticate
@@ -215,18 +220,11 @@ func (c *Client) Reply(result int32, payload []byte) (*Secrets, error) {
 	var rotating *Secrets
 	switch kind {
 	case reqAuthKey:
-		_, err := c.loggedIn(d, c.globalID, nil)
+		_, err := c.loggedIn(d, c.globalID, c.renewing, nil)
 		return nil, err
 	case reqPrincipalKey:
-		auth := c.tickets[entity.Auth]
-		if auth == nil {
-			return nil, ErrNoTicket
-		}
-		now := c.env.now()
-		for _, g := range decodeGrants(d, auth.key, c.sessionKey) {
-			if d.Err() == nil {
-				c.tickets[g.Service] = newTicket(g, c.globalID, now)
-			}
+		if grants := decodeGrants(d, c.renewing, Key{}); d.Err() == nil {
+			c.keep(grants)
 		}
 	case reqRotatingKey:
 		rotating = new(Secrets)
@@ -240,18 +238,19 @@ func (c *Client) Reply(result int32, payload []byte) (*Secrets, error) {
 	return rotating, nil
 }
 
-// sessionKey is that of a ticket at hand. Called with c.mu held.
-func (c *Client) sessionKey(service entity.Type) Key {
-	if t := c.tickets[service]; t != nil {
-		return t.key
+// keep takes tickets over. Called with c.mu held.
+func (c *Client) keep(grants []grant) {
+	now := c.env.now()
+	for _, g := range grants {
+		c.tickets[g.Service] = newTicket(g, c.globalID, now)
 	}
-	return Key{}
 }
 
-// loggedIn reads the reply to a login after its header and keeps the tickets.
-// Called with c.mu held.
-func (c *Client) loggedIn(d *wire.Decoder, globalID uint64, secret *[]byte) (Key, error) {
-	grants := decodeGrants(d, c.key, c.sessionKey)
+// loggedIn reads the reply to a login after its header and keeps the tickets;
+// shown is the session key of the ticket that the login showed. Called with
+// c.mu held.
+func (c *Client) loggedIn(d *wire.Decoder, globalID uint64, shown Key, secret *[]byte) (Key, error) {
+	grants := decodeGrants(d, c.key, shown)
 	i := slices.IndexFunc(grants, func(g grant) bool { return g.Service == entity.Auth })
 	if d.Err() == nil && i < 0 {
 		d.Failf("login without an AUTH ticket")
@@ -270,7 +269,7 @@ func (c *Client) loggedIn(d *wire.Decoder, globalID uint64, secret *[]byte) (Key
 		d.Join(cbl)
 		extra := d.Nested()
 		if extra.Left() > 0 {
-			grants = append(grants, decodeGrants(extra, key, c.sessionKey)...)
+			grants = append(grants, decodeGrants(extra, key, Key{})...)
 		}
 		d.Join(extra)
 	}
@@ -282,10 +281,7 @@ func (c *Client) loggedIn(d *wire.Decoder, globalID uint64, secret *[]byte) (Key
 		clear(c.tickets)
 		c.globalID = globalID
 	}
-	now := c.env.now()
-	for _, g := range grants {
-		c.tickets[g.Service] = newTicket(g, globalID, now)
-	}
+	c.keep(grants)
 	return key, nil
 }
 
@@ -295,15 +291,17 @@ func (c *Client) Login() ClientHandshake { return &loginClient{c: c} }
 
 type loginClient struct {
 	c         *Client
+	globalID  uint64 // claimed
 	challenge uint64
+	shown     Key // session key of the AUTH ticket that goes with the claim
 }
 
 func (h *loginClient) Request([]uint32) (uint32, []byte, error) {
-	h.challenge = 0
+	h.challenge, h.globalID = 0, h.c.GlobalID()
 	var e wire.Encoder
 	e.U8(authModeMon)
 	h.c.name.Encode(&e)
-	e.U64(h.c.GlobalID())
+	e.U64(h.globalID)
 	return MethodCephx, e.Bytes(), nil
 }
 
@@ -324,7 +322,12 @@ func (h *loginClient) More(payload []byte) ([]byte, error) {
 	}
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
-	return wire.Marshal(h.c.answer(h.challenge, own, h.c.needed(h.c.env.now()))), nil
+	if h.c.globalID != h.globalID {
+		return nil, errRaced
+	}
+	answer, shown := h.c.answer(h.challenge, own, h.c.needed(h.c.env.now()))
+	h.shown = shown
+	return wire.Marshal(answer), nil
 }
 
 func (h *loginClient) Done(globalID uint64, mode uint32, payload []byte) (*Done, error) {
@@ -345,7 +348,7 @@ func (h *loginClient) Done(globalID uint64, mode uint32, payload []byte) (*Done,
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
 	done := &Done{GlobalID: globalID, Mode: mode}
-	key, err := h.c.loggedIn(d, globalID, &done.ConnSecret)
+	key, err := h.c.loggedIn(d, globalID, h.shown, &done.ConnSecret)
 	if err != nil {
 		return nil, err
 	}
@@ -451,15 +454,4 @@ func (h *connectClient) BadMethod(_ uint32, result int32, _ []uint32) bool {
 		return false
 	}
 	return h.refused(h.ticket)
-}
-
-// Services with a ticket at hand, for status output.
-func (c *Client) Held() map[entity.Type]time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	out := make(map[entity.Type]time.Time, len(c.tickets))
-	for s, t := range maps.All(c.tickets) {
-		out[s] = t.expires
-	}
-	return out
 }

@@ -134,7 +134,6 @@ func (p *keyringParser) parse(line string) error {
 	}
 	setting, value, ok := strings.Cut(line, "=")
 	if !ok {
-		// What is on the line may well be a key: it is not repeated.
 		return fmt.Errorf("want NAME = VALUE")
 	}
 	value, err := unquoteValue(strings.TrimSpace(value))
@@ -162,7 +161,8 @@ func (p *keyringParser) parse(line string) error {
 		n.Caps[words[1]] = value
 	case len(words) == 1 && words[0] == "auid": // of old keyrings; means nothing
 	default:
-		return fmt.Errorf("unknown setting %q", strings.TrimSpace(setting))
+		// It may well be a key on a line of its own: it is not repeated.
+		return fmt.Errorf("unknown setting")
 	}
 	p.ring[p.name] = n
 	return nil
@@ -178,9 +178,6 @@ func (p *keyringParser) section(s string) error {
 		return err
 	}
 	p.name, p.in = name, inEntity
-	if _, ok := p.ring[name]; !ok {
-		p.ring[name] = Entity{}
-	}
 	return nil
 }
 

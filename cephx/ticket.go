@@ -139,9 +139,9 @@ func encodeGrants(e *wire.Encoder, grants []grant, k, old Key) {
 	}
 }
 
-// decodeGrants is the holder's side; old gives the session key of the ticket
-// it holds for a service.
-func decodeGrants(d *wire.Decoder, k Key, old func(entity.Type) Key) []grant {
+// decodeGrants is the holder's side; old is the session key of the ticket that
+// it showed.
+func decodeGrants(d *wire.Decoder, k, old Key) []grant {
 	version(d, "ticket reply", 1)
 	return wire.DecodeSlice(d, 14, func() (g grant) {
 		service := d.U32()
@@ -156,7 +156,7 @@ func decodeGrants(d *wire.Decoder, k Key, old func(entity.Type) Key) []grant {
 		g.Key, g.Validity = s.Key, s.Validity
 		var blob sealedString
 		if d.Bool() {
-			openFrom(d, old(g.Service), &blob)
+			openFrom(d, old, &blob)
 		} else {
 			blob = d.Blob()
 		}
