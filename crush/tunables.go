@@ -35,9 +35,8 @@ var (
 )
 
 // SetTunablesProfile switches to a profile: argonaut, bobtail, firefly, hammer,
-// jewel, legacy, optimal or default. The calculation of straws, which is about
-// the build of buckets and not about the search, is 1 for the named default
-// profiles and otherwise stays.
+// jewel, legacy, optimal or default. How straws are computed is about the build
+// of buckets and not about the search: profiles named by a release leave it.
 func (m *Map) SetTunablesProfile(name string) error {
 	var t Tunables
 	straw := m.StrawCalcVersion
@@ -52,12 +51,9 @@ func (m *Map) SetTunablesProfile(name string) error {
 		t = TunablesFirefly
 	case "hammer":
 		t = TunablesHammer
-	case "jewel", "optimal":
+	case "jewel":
 		t = TunablesJewel
-		if name == "optimal" {
-			straw = 1
-		}
-	case "default":
+	case "optimal", "default":
 		t, straw = TunablesJewel, 1
 	default:
 		return fmt.Errorf("unrecognized profile '%s': %w", name, errno.EINVAL)
@@ -131,16 +127,17 @@ func (m *Map) hasV4Buckets() bool {
 	return false
 }
 
-// MinRequiredVersion names the oldest release whose clients can use the map.
+// MinRequiredVersion names the oldest release whose clients can use the map, as
+// Ceph reckons: it leaves out the steps of bobtail and firefly.
 func (m *Map) MinRequiredVersion() string {
 	switch {
 	case m.hasV5Rules() || m.needsTunables5():
 		return "jewel"
 	case m.hasV4Buckets():
 		return "hammer"
-	case m.hasV3Rules() || m.needsTunables3():
+	case m.needsTunables3():
 		return "firefly"
-	case m.hasV2Rules() || m.needsTunables2() || m.needsTunables():
+	case m.needsTunables2() || m.needsTunables():
 		return "bobtail"
 	}
 	return "argonaut"

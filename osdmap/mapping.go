@@ -102,7 +102,7 @@ func (m *Map) mapPG(p *Pool, pg object.PG) Mapping {
 // rawOSDs asks CRUSH.
 func (m *Map) rawOSDs(p *Pool, pg object.PG) (osds []int32, seed uint32) {
 	seed = p.PlacementSeed(pg)
-	if rule := m.findRule(p); rule >= 0 {
+	if rule := m.Crush.FindRule(int(p.CrushRule), uint8(p.Type), p.Size); rule >= 0 {
 		osds = m.Crush.DoRule(rule, seed, int(p.Size), m.Weight, pg.Pool)
 	}
 	if p.IsReplicated() {
@@ -114,15 +114,6 @@ func (m *Map) rawOSDs(p *Pool, pg object.PG) (osds []int32, seed uint32) {
 		}
 	}
 	return osds, seed
-}
-
-// findRule returns the rule of a pool: the first of its rule set, type and
-// size, which is the one of that id in all maps since luminous.
-func (m *Map) findRule(p *Pool) int {
-	fits := func(r *crush.Rule) bool {
-		return r != nil && r.Ruleset == p.CrushRule && r.Type == uint8(p.Type) && r.MinSize <= p.Size && p.Size <= r.MaxSize
-	}
-	return slices.IndexFunc(m.Crush.Rules, fits)
 }
 
 // applyUpmap puts the exceptions that were made for a group in the place of
