@@ -172,3 +172,6 @@ func (p *Pool) Locate(name string) (pgid string, osds []int, err error) {
 	}
 	return pg.String(), osds, nil
 }
+
+// NamespaceName is the namespace of the handle.
+func (p *Pool) NamespaceName() string { return p.ns }
