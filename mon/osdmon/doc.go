@@ -1,0 +1,35 @@
+// Package osdmon keeps the OSD map (Ceph's OSDMonitor): which OSDs there are,
+// which are up and in, the pools, the CRUSH map, and the switches and limits of
+// the whole cluster.
+//
+// Everything that changes the map, be it a command, a message of an OSD or time
+// that passed, is staged in one pending incremental. The next proposal makes it
+// the next epoch, for everybody the same bytes: the incremental names the
+// checksum of the full map it leads to, and Apply refuses one that does not come
+// true.
+//
+//	command, message, tick
+//	   | read the view: the committed map with what is pending folded in
+//	   v
+//	pending incremental, on the committed map
+//	   | Propose: derived flags (full pools), times, checksum
+//	   v
+//	change {incremental, metadata} -> raft -> Apply: inc/E, full/E, meta/OSD
+//
+// # What is stored
+//
+// Each epoch has its incremental; a full map is kept of every [fullInterval]th
+// epoch and of the newest, and those between are made of them. Epochs older than
+// all that an OSD may still need are trimmed, but never below the number that
+// mon_min_osdmap_epochs says.
+//
+// # Invariants
+//
+//   - Commands look at the view and write to the pending incremental, so several
+//     of them in one proposal act as if each had been alone.
+//   - States travel as bits to flip; only pending.setState computes them.
+//   - The statistics (package mgrmon) are in memory of the leader and may be
+//     missing; nothing that needs them is decided before they are there.
+//
+// No compatibility promise.
+package osdmon
