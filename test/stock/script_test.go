@@ -80,7 +80,7 @@ func run(ctx context.Context, conf, dir, pool, command string) (outcome, error) 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", command)
 	cmd.Dir = dir
-	cmd.Env = append(peer.Env(conf), "P="+pool)
+	cmd.Env = append(peer.Env(conf), "P="+pool, "T="+testdata)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
@@ -93,6 +93,8 @@ func run(ctx context.Context, conf, dir, pool, command string) (outcome, error) 
 	}
 	return outcome{normalize(out.Bytes()), normalize(errs.Bytes()), cmd.ProcessState.ExitCode()}, nil
 }
+
+var testdata = filepath.Join(peer.Root(), "test/stock/testdata")
 
 // TestScripts runs each script on both clusters at once and compares the
 // outcome of every line.
