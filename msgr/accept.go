@@ -54,7 +54,6 @@ func (m *Messenger) serve(nc net.Conn) {
 	if err != nil {
 		nc.Close()
 		m.refused.Add(1)
-		m.log.Info("connection refused", "from", nc.RemoteAddr(), "err", err)
 		return
 	}
 	if c.attach(l) {
@@ -87,26 +86,42 @@ func (m *Messenger) handshake(nc net.Conn) (*Conn, *link, error) {
 		Auth: func(peer entity.Type) session.ServerAuth { return m.cfg.Auth.Accept(peer, from) },
 	})
 	in := source{r: nc, buf: make([]byte, handshakeBuffer)}
-	var c *Conn
+	c, err := m.converse(nc, &in, a)
+	switch {
+	case err == nil:
+		nc.SetDeadline(time.Time{})
+		return c, newLink(c, nc, in, &a.Handshake), nil
+	case a.Peer == 0: // not even HELLO: anybody can have us log that
+		m.log.Debug("stranger turned away", "from", from, "err", err)
+	default:
+		if a.Refused != nil { // and then it went away
+			err = a.Refused
+		}
+		m.log.Info("connection refused", "peer", a.Peer, "from", from, "err", err)
+	}
+	return nil, nil, err
+}
+
+// converse does the talking of a handshake.
+func (m *Messenger) converse(nc net.Conn, in *source, a *session.Acceptor) (c *Conn, err error) {
 	for {
 		if out := a.Out(); len(out) > 0 {
 			if _, err := nc.Write(out); err != nil {
 				if c != nil {
 					m.abandon(c)
 				}
-				return nil, nil, err
+				return nil, err
 			}
 		}
 		if c != nil {
-			nc.SetDeadline(time.Time{})
-			return c, newLink(c, nc, in, &a.Handshake), nil
+			return c, nil
 		}
 		if err := in.fill(a.Need()); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		ask, err := a.Filled()
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		switch ask {
 		case session.AskOpen:
@@ -115,7 +130,7 @@ func (m *Messenger) handshake(nc net.Conn) (*Conn, *link, error) {
 			c = m.resume(a)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 }

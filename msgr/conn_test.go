@@ -1,11 +1,13 @@
 package msgr
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"runtime"
@@ -115,6 +117,40 @@ func TestDialRefused(t *testing.T) {
 				return s.Sessions == 0 && s.Unauthenticated == 0 && client.Stats().Sessions == 0
 			})
 		})
+	}
+}
+
+// Why a peer was refused is in the log of who refused it.
+func TestRefusalIsLogged(t *testing.T) {
+	t.Parallel()
+	for want, server := range map[string]Config{
+		"Permission denied": {Auth: keyAuth{refuse: func() *BadMethod { return &BadMethod{Method: 2, Result: -13} }}},
+		"missing features":  {Policy: func(entity.Type) Policy { return Policy{Required: 1 << 62} }},
+		"bad signature":     {Auth: keyAuth{key: "another"}},
+	} {
+		r, w := io.Pipe()
+		lines := make(chan string, 100)
+		go func() {
+			for s := bufio.NewScanner(r); s.Scan(); {
+				lines <- s.Text()
+			}
+			close(lines)
+		}()
+		server.Log = slog.New(slog.NewTextHandler(w, nil))
+		s := newServer(t, server)
+		if _, err := newClient(t, Config{}).Dial(t.Context(), entity.OSD, s.addrs); err == nil {
+			t.Errorf("%s: not refused", want)
+		}
+		eventually(t, "refused", func() bool { return s.Stats().Refused == 1 })
+		s.Messenger.Close()
+		w.Close()
+		var all []string
+		for l := range lines {
+			all = append(all, l)
+		}
+		if len(all) != 1 || !strings.Contains(all[0], "connection refused") || !strings.Contains(all[0], want) {
+			t.Errorf("log has %q, want one refusal with %q", all, want)
+		}
 	}
 }
 

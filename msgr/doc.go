@@ -23,7 +23,7 @@
 //
 //	reading token of a Conn  >  Messenger.mu  >  Conn.mu
 //
-// Neither lock is held during I/O or a call of the handler.
+// Neither lock is held during a call of the handler or I/O that can wait.
 //
 // # Buffers
 //

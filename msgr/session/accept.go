@@ -68,6 +68,7 @@ type Acceptor struct {
 
 	Peer      entity.Type
 	Done      *AuthDone         // once authenticated
+	Refused   error             // why the peer was last told no; mostly it goes away then
 	Ident     frame.ClientIdent // with AskOpen
 	Reconnect frame.Reconnect   // with AskResume
 }
@@ -165,6 +166,7 @@ func (a *Acceptor) authMore(payload []byte) error {
 func (a *Acceptor) authResult(reply []byte, done *AuthDone, err error) error {
 	var bad *BadMethod
 	if errors.As(err, &bad) {
+		a.Refused = err
 		a.send(frame.TagAuthBadMethod, &frame.AuthBadMethod{
 			Method: bad.Method, Result: bad.Result, Methods: bad.Methods, Modes: numbers(bad.Modes),
 		})
@@ -200,6 +202,7 @@ func (a *Acceptor) ident(payload []byte) (Ask, error) {
 		return AskNothing, fmt.Errorf("%w: peer wants to reach %v, this is %v", ErrProtocol, p.Target, a.cfg.Addrs)
 	}
 	if missing := a.terms.Required &^ p.Supported; missing != 0 {
+		a.Refused = MissingFeatures(missing)
 		n := frame.Number(missing)
 		a.send(frame.TagMissingFeatures, &n)
 		return AskNothing, nil
