@@ -172,6 +172,31 @@ func TestGoldenChain(t *testing.T) {
 	}
 }
 
+// atEpoch replays the chain up to an epoch.
+func atEpoch(t *testing.T, epoch uint32) *Map {
+	m, err := Decode(files()["osdmap-e1.bin"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range chain(t) {
+		if m.Epoch == epoch {
+			return m
+		}
+		b, err := hex.DecodeString(l.Hex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inc, err := DecodeIncremental(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err = m.Apply(inc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
 // TestGoldenMappings compares with osdmaptool --test-map-pgs-dump-all.
 func TestGoldenMappings(t *testing.T) {
 	t.Parallel()
