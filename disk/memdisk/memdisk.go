@@ -83,10 +83,14 @@ func (d *Disk) before(op Op) error {
 
 // CrashClone returns what is found after a crash at this moment. Nothing that
 // was synced is lost; of the rest each piece is there with the given chance in
-// percent, writes to the same place in order.
-func (d *Disk) CrashClone(seed uint64, percent int) *Disk {
+// percent, writes to the same place in order. If also is set it is called while
+// nothing on this disk can change, to clone at the same moment what belongs to it.
+func (d *Disk) CrashClone(seed uint64, percent int, also func()) *Disk {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
+	if also != nil {
+		also()
+	}
 	r := rand.New(rand.NewPCG(seed, 0))
 	n := New(d.capacity)
 	names := d.durable

@@ -76,14 +76,32 @@ func (l *pebbleLog) Fatalf(format string, args ...any) {
 // gatedFS holds back the sync of a table until gate returns: Pebble refers to a
 // table only after it has synced it, and a table must not become durable before
 // the journal has the records that it comes from.
+//
+// It also syncs the directory before Pebble makes a marker, the file whose name
+// says which manifest is valid: Pebble does not, so that on a file system that
+// keeps no order among new names a crash could leave the marker and lose the
+// manifest.
 type gatedFS struct {
 	vfs.FS
 	gate func() error
 }
 
 func (g *gatedFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(g.PathBase(name), "marker.") {
+		if err := g.syncDir(g.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
 	f, err := g.FS.Create(name, c)
 	return g.wrap(name, f, err)
+}
+
+func (g *gatedFS) syncDir(name string) error {
+	d, err := g.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (g *gatedFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {

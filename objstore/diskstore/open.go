@@ -110,7 +110,7 @@ func create(opt *Options) error {
 		return err
 	}
 
-	db, err := openMeta(opt, true, opt.MetaFS, nil)
+	db, err := openMeta(opt, true, &gatedFS{opt.MetaFS, func() error { return nil }}, func(error) {})
 	if err != nil {
 		return err
 	}
@@ -251,9 +251,6 @@ func (s *Store) openFile() (err error) {
 }
 
 func openMeta(opt *Options, create bool, metaFS vfs.FS, bad func(error)) (*pebble.DB, error) {
-	if bad == nil {
-		bad = func(error) {}
-	}
 	if create {
 		if err := opt.MetaFS.RemoveAll(opt.MetaPath); err != nil {
 			return nil, err
