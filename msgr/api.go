@@ -66,8 +66,8 @@ type Authenticator interface {
 // at a time and in order; a call that blocks stops reading from that
 // connection only.
 type Handler interface {
-	// Opened: the session is established, or established anew after a lossy
-	// session was lost and dialled again.
+	// Opened: the session is established. The first call for a Conn, and made
+	// once.
 	Opened(c *Conn)
 	// Receive keeps m: the handler releases it.
 	Receive(c *Conn, m *Message)

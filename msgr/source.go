@@ -36,9 +36,6 @@ func (s *source) fill(dst []byte) error {
 	return nil
 }
 
-// buffered reports whether more input is there already.
-func (s *source) buffered() bool { return s.from < s.to }
-
 // resize changes the buffer, which must have room for what is in it.
 func (s *source) resize(n int) {
 	buf := make([]byte, n)

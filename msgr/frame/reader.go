@@ -87,9 +87,6 @@ func (r *Reader) SetLimits(l Limits) { r.limits = l }
 // Need returns the space for the next bytes of the stream; it is never empty.
 func (r *Reader) Need() []byte { return r.need }
 
-// Idle reports whether the reader is between two frames.
-func (r *Reader) Idle() bool { return r.state == inPreamble && r.have == 0 }
-
 func (r *Reader) begin(s state, base, want int) {
 	r.state, r.base, r.want, r.have = s, base, want, 0
 	r.grow()
