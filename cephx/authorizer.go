@@ -11,7 +11,7 @@ import (
 //	u8 1, u64 global_id, u32 service, ticket blob,
 //	enc{u8 2, u64 nonce, bool have_challenge, u64 server_challenge + 1}
 //
-// The first one a connection sends has no challenge. The daemon answers with
+// See doc/protocol/cephx.md#service-connections. The first one a connection sends has no challenge. The daemon answers with
 // one, and the second authorizer must have it, plus one.
 type authorizer struct {
 	GlobalID uint64

@@ -167,6 +167,32 @@ func TestLoginRefused(t *testing.T) {
 	_, _, err = run((&NoneClient{Name: name(t, "client.admin")}).Login(), w.mon.Accept())
 	wantRefusal(t, err, errno.EOPNOTSUPP, "method")
 
+	_, _, err = w.mon.Accept().Request(MethodCephx, nil, []byte{authModeMon})
+	wantRefusal(t, err, errno.EOPNOTSUPP, "mode")
+	_, _, err = w.osd.Accept().Request(MethodCephx, nil, nil)
+	wantRefusal(t, err, errno.EACCES, "mode")
+	_, _, err = w.mon.Accept().Request(MethodCephx, []uint32{ModeCRC}, []byte{77})
+	wantRefusal(t, err, errno.EOPNOTSUPP, "neither a login nor an authorizer")
+
+	// A client that asks for no other keys expects no connection secret.
+	ancient, s := w.client("client.admin"), w.mon.Accept()
+	_, payload0, _ := ancient.Login().Request(nil)
+	for mode, ok := range map[uint32]bool{ModeCRC: true, ModeSecure: false} {
+		reply, _, err := s.Request(MethodCephx, []uint32{mode}, payload0)
+		must(t, err)
+		var ch authChallenge
+		must(t, wire.Unmarshal(reply, &ch))
+		_, done, err := s.More(wire.Marshal(loginAnswer{Challenge: 1, Proof: proof(ancient.key, uint64(ch), 1)}))
+		if ok && (err != nil || done.ConnSecret != nil) {
+			t.Errorf("ancient client: %v, %v", done, err)
+		} else if !ok {
+			wantRefusal(t, err, errno.EOPNOTSUPP, "too old")
+		}
+	}
+	w.ids = 4095
+
+	_, _, err = run(wrong.Login(), w.mon.Accept())
+	wantRefusal(t, err, errno.EACCES, "wrong key")
 	if w.ids != 4095 {
 		t.Error("a global id was spent on a refused client")
 	}

@@ -82,6 +82,9 @@ func (h *loginServer) Request(method uint32, modes []uint32, payload []byte) ([]
 	if method == MethodNone {
 		return acceptNone(modes, payload, methods, h.a.NewGlobalID)
 	}
+	if len(modes) == 0 {
+		return nil, nil, h.refuse(errno.EOPNOTSUPP, "no connection mode in common")
+	}
 	h.mode = modes[0]
 	d := wire.NewDecoder(payload)
 	switch mode := d.U8(); {
@@ -209,7 +212,7 @@ func (l *login) refuse(no errno.Errno, why string) error {
 	return &Refusal{Who: l.name, GlobalID: l.globalID, Method: MethodCephx, Errno: no, Why: why}
 }
 
-// run checks the answer and makes the reply:
+// run checks the answer and makes the reply (doc/protocol/cephx.md#login):
 //
 //	u16 0x0100, s32 0, ticket reply for AUTH under the account's secret,
 //	bufferlist enc{string connection secret} under the session key,
@@ -224,6 +227,9 @@ func (l *login) run(req authenticate) ([]byte, error) {
 	}
 	if account.Caps["mon"] == "" {
 		return nil, l.refuse(errno.EACCES, "account has no mon caps")
+	}
+	if req.Keys == 0 && l.secretSize > 0 {
+		return nil, l.refuse(errno.EOPNOTSUPP, "client is too old for secure mode")
 	}
 	old, err := l.claim(req)
 	if err != nil {

@@ -14,7 +14,7 @@ const ProtocolCephx = MethodCephx
 // MAuth answers the payload of an MAuth message on a running monitor session:
 // renewal of service tickets, renewal of the AUTH ticket, or rotating secrets
 // for a daemon. The reply is the payload of MAuthReply; with an error there is
-// none, and MAuthReply.result is its number.
+// none, and MAuthReply.result is its number. See doc/protocol/cephx.md#mauth.
 func (k *KeyServer) MAuth(env Env, id *Identity, payload []byte) ([]byte, error) {
 	refuse := func(no errno.Errno, why string) error {
 		return &Refusal{Who: id.Name, GlobalID: id.GlobalID, Method: id.Method, Errno: no, Why: why}

@@ -26,7 +26,7 @@ const sealHeader = 9
 // out ciphertexts learns nothing from it.
 var ErrSeal = errors.New("cannot decrypt")
 
-// The two forms of an encrypted value must not be mixed up (it fails
+// See doc/protocol/cephx.md#crypto. The two forms of an encrypted value must not be mixed up (it fails
 // silently): sealTo and openFrom carry the length in front (encode_encrypt);
 // seal and open are the bare ciphertext (encode_encrypt_enc_bl), for values
 // that fill a bufferlist of their own.

@@ -45,6 +45,9 @@ func (h *serviceServer) Request(method uint32, modes []uint32, payload []byte) (
 	if method == MethodNone {
 		return acceptNone(modes, payload, methods, nil)
 	}
+	if len(modes) == 0 {
+		return nil, nil, h.refuse(claim{}, "no connection mode in common")
+	}
 	h.mode, h.challenge = modes[0], 0
 	c, why := verifyAuthorizer(wire.NewDecoder(payload), h.a.Service, h.a.Secrets)
 	if why != "" {

@@ -119,7 +119,7 @@ func (g *sessionGrant) Decode(d *wire.Decoder) {
 	g.Validity = d.Duration()
 }
 
-// encodeGrants writes a ticket reply encrypted with the holder's key. With old,
+// encodeGrants writes a ticket reply (doc/protocol/cephx.md#ticket-reply) encrypted with the holder's key. With old,
 // the tickets themselves are encrypted too, with the session key of the ticket
 // they replace: only who held that one can use the new one.
 func encodeGrants(e *wire.Encoder, grants []grant, k, old Key) {

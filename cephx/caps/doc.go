@@ -34,7 +34,8 @@
 // messages.
 //
 // Text is parsed once for each session; a value does not change afterwards and
-// may be used by any goroutine. A text that does not parse allows nothing.
+// may be used by any goroutine. With an error the parsers return a value that
+// allows nothing, so a session can go on with what it gets.
 //
 // No compatibility promise.
 package caps

@@ -68,7 +68,7 @@ func ParseMDS(text string) (*MDS, error) {
 		sc.spaces(isSpace)
 	}
 	if !ok || sc.rest() != "" {
-		return nil, sc.stopped("mds")
+		return &MDS{}, sc.stopped("mds")
 	}
 	return c, nil
 }

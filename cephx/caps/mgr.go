@@ -40,7 +40,7 @@ func ParseMgr(text string) (*Mgr, error) {
 		return ok
 	})
 	if !ok || sc.rest() != "" {
-		return nil, sc.stoppedAt("mgr")
+		return &Mgr{}, sc.stoppedAt("mgr")
 	}
 	var bad string
 	for i := range m.grants {
@@ -49,7 +49,7 @@ func ParseMgr(text string) (*Mgr, error) {
 		}
 	}
 	if bad != "" {
-		return nil, &Error{"mgr capability parse failed during profile evaluation: " + bad}
+		return &Mgr{}, &Error{"mgr capability parse failed during profile evaluation: " + bad}
 	}
 	return m, nil
 }

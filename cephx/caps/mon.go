@@ -37,7 +37,7 @@ func ParseMon(text, name string) (*Mon, error) {
 		return ok
 	})
 	if !ok || sc.rest() != "" {
-		return nil, sc.stoppedAt("mon")
+		return &Mon{}, sc.stoppedAt("mon")
 	}
 	return m, nil
 }

@@ -54,7 +54,7 @@ func ParseOSD(text string) (*OSD, error) {
 		sc.spaces(isSpace)
 	}
 	if !ok || sc.rest() != "" {
-		return nil, sc.stopped("osd")
+		return &OSD{}, sc.stopped("osd")
 	}
 	return c, nil
 }

@@ -76,6 +76,19 @@ func TestNothingIsAllowedWithoutCaps(t *testing.T) {
 		new(Mgr).Allows("mon", "", "", nil, 0, loopback) || new(MDS).Allows(&MDSRequest{}, loopback) {
 		t.Error("no grants allowed something")
 	}
+	for _, text := range []string{"", "allow", "allow *, bogus", "allow * bogus", "allow *,profile x,"} {
+		mon, err1 := ParseMon(text, "")
+		osd, err2 := ParseOSD(text)
+		mgr, err3 := ParseMgr(text)
+		mds, err4 := ParseMDS(text)
+		if err1 == nil || err2 == nil || err3 == nil || err4 == nil && text != "allow" {
+			t.Errorf("%q parses", text)
+		}
+		if mon.Allows("mon", "", nil, 0, loopback) || mon.AllowAll() || osd.Allows(&OSDRequest{}, loopback) || osd.AllowAll() ||
+			mgr.Allows("mon", "", "", nil, 0, loopback) || mgr.AllowAll() || mds.Allows(&MDSRequest{}, loopback) && text != "allow" {
+			t.Errorf("%q does not parse and allows something", text)
+		}
+	}
 }
 
 func TestOSDAllowsDoesNotAllocate(t *testing.T) {
