@@ -40,16 +40,64 @@ type Disk struct {
 	hook     func(Op) error
 }
 
-type file struct {
-	d       *Disk
-	data    []byte
-	pending []write // since the last sync, in order
-	synced  []byte  // what is durable
+// content is pages by number, which never change, and a size. Pages that are
+// not there are zeros.
+type content struct {
+	pages map[int64][]byte
+	size  int64
 }
 
+type file struct {
+	d       *Disk
+	data    content
+	pending []write // since the last sync, in order
+	synced  content // what is durable
+}
+
+// write is a page that was written, or a size that was reached.
 type write struct {
-	off  int64
+	page int64
 	data []byte
+	size int64
+}
+
+func (c *content) clone() content { return content{maps.Clone(c.pages), c.size} }
+
+func (c *content) set(page int64, p []byte) {
+	if c.pages == nil {
+		c.pages = map[int64][]byte{}
+	}
+	c.pages[page] = p
+	c.size = max(c.size, (page+1)*disk.Sector)
+}
+
+func (c *content) apply(w write) {
+	if w.data != nil {
+		c.set(w.page, w.data)
+	}
+	c.size = max(c.size, w.size)
+}
+
+// tear applies the pieces of a write for which keep says so.
+func (c *content) tear(w write, keep func() bool) {
+	if w.data == nil {
+		if keep() {
+			c.apply(w)
+		}
+		return
+	}
+	p := make([]byte, disk.Sector)
+	copy(p, c.pages[w.page])
+	kept := false
+	for i := 0; i < disk.Sector; i += piece {
+		if keep() {
+			copy(p[i:i+piece], w.data[i:])
+			kept = true
+		}
+	}
+	if kept {
+		c.set(w.page, p)
+	}
 }
 
 var (
@@ -99,22 +147,11 @@ func (d *Disk) CrashClone(seed uint64, percent int, also func()) *Disk {
 	}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		f := names[name]
-		c := &file{d: n, data: bytes.Clone(f.synced)}
+		c := &file{d: n, data: f.synced.clone()}
 		for _, w := range f.pending {
-			if w.data == nil { // an allocation
-				if r.IntN(100) < percent {
-					c.grow(w.off)
-				}
-				continue
-			}
-			for i := 0; i < len(w.data); i += piece {
-				if r.IntN(100) < percent {
-					c.grow(w.off + int64(i+piece))
-					copy(c.data[w.off+int64(i):], w.data[i:i+piece])
-				}
-			}
+			c.data.tear(w, func() bool { return r.IntN(100) < percent })
 		}
-		c.synced = bytes.Clone(c.data)
+		c.synced = c.data.clone()
 		n.files[name], n.durable[name] = c, c
 	}
 	return n
@@ -125,12 +162,14 @@ func (d *Disk) Corrupt(name string, off int64, bit uint) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := d.files[name]
-	if f == nil || off < 0 || off >= int64(len(f.data)) {
+	if f == nil || off < 0 || off >= f.data.size {
 		return fs.ErrNotExist
 	}
-	f.data[off] ^= 1 << (bit % 8)
-	if off < int64(len(f.synced)) {
-		f.synced[off] ^= 1 << (bit % 8)
+	for _, c := range []*content{&f.data, &f.synced} {
+		p := make([]byte, disk.Sector)
+		copy(p, c.pages[off/disk.Sector])
+		p[off%disk.Sector] ^= 1 << (bit % 8)
+		c.set(off/disk.Sector, p)
 	}
 	return nil
 }
@@ -219,7 +258,7 @@ func (d *Disk) Space() (total, free uint64, err error) {
 
 func (d *Disk) used() (n int64) {
 	for _, f := range d.files {
-		n += int64(len(f.data))
+		n += f.data.size
 	}
 	return n
 }
@@ -245,18 +284,11 @@ func (d *Disk) Lock(name string) (io.Closer, error) {
 	}), nil
 }
 
-func (f *file) grow(n int64) {
-	if k := n - int64(len(f.data)); k > 0 {
-		f.data = append(f.data, make([]byte, k)...)
-	}
-}
-
-// extend is grow within the capacity.
+// extend checks that the disk has room for the file to reach to n.
 func (f *file) extend(n int64) error {
-	if k := n - int64(len(f.data)); k > 0 && f.d.used()+k > f.d.capacity {
+	if k := n - f.data.size; k > 0 && f.d.used()+k > f.d.capacity {
 		return errno.ENOSPC
 	}
-	f.grow(n)
 	return nil
 }
 
@@ -269,10 +301,18 @@ type handle struct {
 func (h *handle) ReadAt(p []byte, off int64) (int, error) {
 	h.f.d.mu.RLock()
 	defer h.f.d.mu.RUnlock()
-	if off >= int64(len(h.f.data)) {
-		return 0, io.EOF
+	n := 0
+	for n < len(p) && off < h.f.data.size {
+		in := off % disk.Sector
+		m := min(int64(len(p)-n), disk.Sector-in)
+		if pg := h.f.data.pages[off/disk.Sector]; pg != nil {
+			copy(p[n:n+int(m)], pg[in:])
+		} else {
+			clear(p[n : n+int(m)])
+		}
+		n += int(m)
+		off += m
 	}
-	n := copy(p, h.f.data[off:])
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -291,8 +331,11 @@ func (h *handle) WriteAt(p []byte, off int64) (int, error) {
 	if err := h.f.extend(off + int64(len(p))); err != nil {
 		return 0, err
 	}
-	copy(h.f.data[off:], p)
-	h.f.pending = append(h.f.pending, write{off, bytes.Clone(p)})
+	for i := 0; i < len(p); i += disk.Sector {
+		w := write{page: (off + int64(i)) / disk.Sector, data: bytes.Clone(p[i : i+disk.Sector])}
+		h.f.data.apply(w)
+		h.f.pending = append(h.f.pending, w)
+	}
 	return len(p), nil
 }
 
@@ -302,14 +345,10 @@ func (h *handle) Sync() error {
 	}
 	h.f.d.mu.Lock()
 	defer h.f.d.mu.Unlock()
-	f := h.f
-	if k := len(f.data) - len(f.synced); k > 0 {
-		f.synced = append(f.synced, make([]byte, k)...)
+	for _, w := range h.f.pending {
+		h.f.synced.apply(w)
 	}
-	for _, w := range f.pending {
-		copy(f.synced[w.off:], w.data)
-	}
-	f.pending = nil
+	h.f.pending = nil
 	return nil
 }
 
@@ -322,14 +361,16 @@ func (h *handle) Allocate(off, n int64) error {
 	if err := h.f.extend(off + n); err != nil {
 		return err
 	}
-	h.f.pending = append(h.f.pending, write{off: off + n})
+	w := write{size: off + n}
+	h.f.data.apply(w)
+	h.f.pending = append(h.f.pending, w)
 	return nil
 }
 
 func (h *handle) Size() (int64, error) {
 	h.f.d.mu.RLock()
 	defer h.f.d.mu.RUnlock()
-	return int64(len(h.f.data)), nil
+	return h.f.data.size, nil
 }
 
 func (h *handle) Close() error { return nil }

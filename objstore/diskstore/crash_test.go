@@ -123,7 +123,7 @@ func TestCutAtEveryWrite(t *testing.T) {
 	for _, mode := range []diskstore.CommitMode{diskstore.WriteAhead, diskstore.Parallel, diskstore.Direct} {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
-			every := 2
+			every := 1
 			if testing.Short() {
 				every = 20
 			}

@@ -16,6 +16,10 @@ import (
 // metaFormat is the version of Pebble's files. It only grows.
 const metaFormat = pebble.FormatTableFormatV6
 
+// memTableSize is how much metadata Pebble holds in memory before it writes a
+// table, unless a checkpoint comes first. There are seldom more than two.
+const memTableSize = 16 << 20
+
 // pebbleOptions are those that are good for onodes: values of a few hundred
 // bytes, found by their whole key, many of them rewritten soon.
 func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger, bad func(error)) *pebble.Options {
@@ -24,8 +28,8 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger, bad func(error
 		DisableWAL:                  true,
 		FormatMajorVersion:          metaFormat,
 		Logger:                      &pebbleLog{log, bad},
-		CacheSize:                   cacheBytes,
-		MemTableSize:                16 << 20,
+		CacheSize:                   cacheBytes + 2*memTableSize, // Pebble takes memtables out of it
+		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       40,
