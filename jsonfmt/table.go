@@ -18,13 +18,22 @@ const (
 // blanks apart, every cell padded to the width of its column (TextTable).
 type Table struct {
 	heads  []string
+	above  []Align // of the headings
 	aligns []Align
 	rows   [][]string
 }
 
 // Column adds a column. Headings stand left, cells as align says.
 func (t *Table) Column(heading string, align Align) {
+	t.column(heading, Left, align)
+}
+
+// ColumnRight adds a column whose heading and cells stand right.
+func (t *Table) ColumnRight(heading string) { t.column(heading, Right, Right) }
+
+func (t *Table) column(heading string, head, align Align) {
 	t.heads = append(t.heads, heading)
+	t.above = append(t.above, head)
 	t.aligns = append(t.aligns, align)
 }
 
@@ -58,7 +67,7 @@ func (t *Table) String() string {
 		}
 		b.WriteByte('\n')
 	}
-	line(t.heads, func(int) Align { return Left })
+	line(t.heads, func(i int) Align { return t.above[i] })
 	for _, row := range t.rows {
 		line(row, func(i int) Align { return t.aligns[i] })
 	}
