@@ -188,13 +188,9 @@ func (p *parser) tunable() {
 	}
 }
 
-// maxDeviceID bounds the ids that a text may use; per-device tables have that
-// many entries.
-const maxDeviceID = 1 << 24
-
 func (p *parser) device() {
 	p.next()
-	id, name := int32(p.int(0, maxDeviceID)), p.name()
+	id, name := int32(p.int(0, maxDevices-1)), p.name()
 	if _, ok := p.m.ItemID(name); ok {
 		p.failf("item %s defined twice", name)
 	}

@@ -29,8 +29,9 @@
 // Weights are 16.16 fixed point, and a bucket's weight is the sum of its
 // items'; the editing methods keep it so up to the roots.
 //
-// A Map that is shared must not be edited: Clone it first. DoRule may be called
-// by many goroutines at once. Sources: doc/protocol/maps.md.
+// A Map that is shared must not be edited: Clone it first. An edit that fails may
+// have been made in part, which is another reason to edit a clone. DoRule may be
+// called by many goroutines at once. Sources: doc/protocol/maps.md#crush.
 //
 // No compatibility promise.
 package crush

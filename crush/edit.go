@@ -120,8 +120,12 @@ func (m *Map) placeBucket(id int32, alg Alg, typ uint16, items []int32, weights 
 	return id, nil
 }
 
-// maxBuckets bounds the table, whatever ids a text asks for.
-const maxBuckets = 1 << 22
+// Bounds of the tables, whatever ids a text or a map asks for. They are far
+// above what a cluster has.
+const (
+	maxBuckets = 1 << 17
+	maxDevices = 1 << 18
+)
 
 // dropBucket forgets a bucket that nothing refers to any more.
 func (m *Map) dropBucket(id int32) {
@@ -318,6 +322,9 @@ func (m *Map) Insert(item int32, weight uint32, name string, loc Loc, sets bool)
 	}
 	if err := loc.check(); err != nil {
 		return err
+	}
+	if item >= maxDevices {
+		return fmt.Errorf("device id %d: %w", item, errno.ERANGE)
 	}
 	if id, ok := m.ItemID(name); ok && id != item {
 		return fmt.Errorf("device name '%s' already exists as id %d: %w", name, id, errno.EEXIST)

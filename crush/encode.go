@@ -108,7 +108,7 @@ func Decode(b []byte) (*Map, error) {
 	// A free slot takes four bytes, so the numbers of slots are bounded.
 	buckets, rules := d.S32(), d.U32()
 	m.MaxDevices = d.S32()
-	if left := int64(d.Left()); buckets < 0 || int64(buckets)*4 > left || int64(rules)*4 > left || m.MaxDevices < 0 {
+	if left := int64(d.Left()); buckets < 0 || int64(buckets)*4 > left || int64(rules)*4 > left || m.MaxDevices < 0 || m.MaxDevices > maxDevices {
 		d.Failf("%d buckets, %d rules, %d devices in %d bytes", buckets, rules, m.MaxDevices, left)
 		return nil, d.Err()
 	}

@@ -121,7 +121,7 @@ func emptyIncremental() *Incremental {
 
 // Encode returns the incremental as it travels, with its own checksum and that
 // of the full map it leads to (FullCRC of its encoding).
-// doc/protocol/maps.md#incremental
+// doc/protocol/maps.md#osdmap
 func (inc *Incremental) Encode(fullCRC uint32) []byte {
 	var e wire.Encoder
 	outer := e.Begin(8, 7)

@@ -281,7 +281,7 @@ func (p *Pool) Hash(namespace, key, name string) uint32 {
 	return object.LinuxHashString(key)
 }
 
-// Encode writes pg_pool_t, doc/protocol/maps.md#pool.
+// Encode writes pg_pool_t, doc/protocol/maps.md#pg_pool_t.
 func (p *Pool) Encode(e *wire.Encoder) {
 	v := uint8(29)
 	if p.PeeringCrushBucketCount > 0 {
