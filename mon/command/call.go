@@ -42,8 +42,7 @@ type Call struct {
 	args map[string]any // string, int64, float64, bool or []any of them
 }
 
-// maxDepth is far above what any command needs; arrays of scalars are the
-// deepest arguments.
+// maxCommand bounds the text of a command; bulk goes into its input.
 const maxCommand = 1 << 20
 
 // Parse reads a command: one JSON object, which old clients may split over
@@ -166,6 +165,9 @@ func (c *Call) Names() []string {
 	slices.Sort(names)
 	return names
 }
+
+// Args are all arguments, for capabilities that ask for them.
+func (c *Call) Args() map[string]any { return c.args }
 
 // Str returns a string argument, "" if it is missing.
 func (c *Call) Str(name string) string {

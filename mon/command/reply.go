@@ -67,3 +67,27 @@ func (c *Call) Either(plain func() string, body func(f *jsonfmt.Formatter)) Repl
 	}
 	return c.Dump(body)
 }
+
+// Line ends the output with a newline, as some of Ceph's handlers do also for
+// compact documents.
+func (r Reply) Line() Reply {
+	if n := len(r.Output); n > 0 && r.Output[n-1] != '\n' {
+		r.Output = append(r.Output, '\n')
+	}
+	return r
+}
+
+// LineUnlessPlain is Line for documents.
+func (r Reply) LineUnlessPlain(c *Call) Reply {
+	if c.Format == Plain {
+		return r
+	}
+	return r.Line()
+}
+
+// As returns the call with another format.
+func (c *Call) As(f Format) *Call {
+	d := *c
+	d.Format = f
+	return &d
+}

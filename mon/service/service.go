@@ -28,10 +28,14 @@
 package service
 
 import (
+	"fmt"
 	"io"
 	"iter"
+	"net/netip"
+	"strconv"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/cephx/caps"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
@@ -93,6 +97,28 @@ type Session struct {
 	Host     string // as told with the last subscription
 	Mgr      bool   // it was opened with the manager's address
 	Opened   time.Time
+	Caps     *caps.Mon // on the monitors; nil: none
+	MgrCaps  *caps.Mgr // on the manager; nil: none
+}
+
+// Addr is where the peer connects from.
+func (s *Session) Addr() netip.Addr {
+	if len(s.Addrs) == 0 {
+		return netip.Addr{}
+	}
+	return s.Addrs[0].AP.Addr()
+}
+
+// Capable reports whether the peer may use a service of the monitors ("osd",
+// "mon", ...) with the permission it needs, letters of r, w, x.
+func (s *Session) Capable(service, perm string) bool {
+	return s.CapableOf(service, "", nil, perm)
+}
+
+// CapableOf is Capable for a command with its arguments, which an account may
+// be allowed one by one.
+func (s *Session) CapableOf(service, cmd string, args map[string]string, perm string) bool {
+	return s.Caps != nil && s.Caps.Allows(service, cmd, args, caps.ParsePerm(perm), s.Addr())
 }
 
 // Host is the machine as services see it.
@@ -199,4 +225,41 @@ type Reporter interface {
 	StatusServices(now time.Time) []Line
 	StatusSections(now time.Time) []Section
 	StatusDump(f *jsonfmt.Formatter, now time.Time)
+}
+
+// Daemon is a daemon that a service knows of, with what it told of itself.
+type Daemon struct {
+	Type     entity.Type
+	ID       string
+	Metadata map[string]string
+}
+
+// Inventory tells which daemons there are: for versions, node ls, and the
+// metadata commands of a type.
+type Inventory interface{ Daemons() []Daemon }
+
+// Age renders a span as "ceph -s" does (timespan_str): 0.5s, 90s, 3m, 2h, 4d.
+func Age(d time.Duration) string {
+	if d < 0 {
+		d = 0
+	}
+	s := int64(d / time.Second)
+	switch day := s / 86400; {
+	case s < 2:
+		return strconv.FormatFloat(d.Seconds(), 'g', 6, 64) + "s"
+	case s < 120:
+		return fmt.Sprintf("%ds", s)
+	case s < 120*60:
+		return fmt.Sprintf("%dm", s/60)
+	case s < 48*3600:
+		return fmt.Sprintf("%dh", s/3600)
+	case day < 14:
+		return fmt.Sprintf("%dd", day)
+	case day < 12*7:
+		return fmt.Sprintf("%dw", day/7)
+	case day < 24*30:
+		return fmt.Sprintf("%dM", day/30)
+	default:
+		return fmt.Sprintf("%dy", day/365)
+	}
 }

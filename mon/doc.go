@@ -1,0 +1,43 @@
+// Package mon is a monitor (Ceph's Monitor): it keeps the cluster's maps,
+// accounts and configuration, all monitors the same, and tells everybody who
+// asks or has subscribed. It plays the manager's part too: a second listener
+// with the manager's address leads into the same machine.
+//
+// # The machine
+//
+// [Mon] decides, package node acts: events go in by [Mon.Step], and
+// [Mon.Ready] says what must be done, writes before sends. The core knows
+// sessions, subscriptions, commands and the quorum; what the state means is the
+// business of services (package service and the folders beside it).
+//
+//	message or command
+//	   | read: answered from the committed state
+//	   | write: waits until nothing is on its way, then the service checks it
+//	   v        and adds it to its pending change
+//	pending changes of all services = one entry of the raft log
+//	   | Ready.Batch, synced
+//	   v
+//	committed: every service applies its change, Ready.Batch, not synced
+//	   |
+//	   v
+//	replies, subscriptions
+//
+// # What is durable
+//
+// The raft log is written synced before anything is said about it. Applied
+// state is derived from it: it goes into the same store, in one batch with the
+// index up to which it was applied, and needs no sync. After a crash the log
+// from that index on is applied again. So a command costs one synced write,
+// and so do all commands that arrived while the one before was written.
+//
+// # Invariants
+//
+//   - At most one entry of this leader is on its way, and while it is, nothing
+//     is pending: pending changes always build on the committed state.
+//   - A reply that reports a change is sent after the entry was committed here.
+//   - Services see reads of everything applied, written or not yet (store).
+//   - Two monitors that applied the same log have the same bytes under all keys
+//     but raft's own.
+//
+// No compatibility promise.
+package mon

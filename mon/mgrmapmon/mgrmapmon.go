@@ -1,0 +1,371 @@
+// Package mgrmapmon keeps the manager map (Ceph's MgrMonitor): which manager is
+// active and where it listens. The manager is played by the leading monitor, so
+// whoever begins to lead puts itself there.
+//
+// What a module of the stock manager would do is either done by the monitor, or
+// not at all; the list of modules that are on is kept for tools that ask.
+package mgrmapmon
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/jsonfmt"
+	"github.com/pulpo-storage/pulpo/mgrmap"
+	"github.com/pulpo-storage/pulpo/mon/command"
+	"github.com/pulpo-storage/pulpo/mon/service"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/wire"
+)
+
+const (
+	keyMap  = "map"
+	keyMeta = "meta"
+)
+
+// AlwaysOn are the modules whose work is always done.
+var AlwaysOn = []string{
+	"balancer", "crash", "devicehealth", "orchestrator", "pg_autoscaler", "progress", "rbd_support", "status", "telemetry", "volumes",
+}
+
+// available are the modules that can be switched on.
+var available = []string{"iostat", "nfs", "prometheus", "restful"}
+
+// Manager is the manager that a monitor plays.
+type Manager struct {
+	Name     string
+	Addrs    entity.AddrVec
+	Features uint64
+	Metadata map[string]string
+}
+
+// Service is the machine.
+type Service struct {
+	host service.Host
+	self Manager
+
+	m    *mgrmap.Map
+	raw  []byte
+	meta map[string]map[string]string
+
+	pending     *mgrmap.Map
+	pendingMeta map[string]string
+}
+
+// New makes the service of a monitor that plays self, if that has a name.
+func New(h service.Host, self Manager) *Service { return &Service{host: h, self: self} }
+
+// Name is the service's.
+func (s *Service) Name() string { return "mgrmap" }
+
+type change struct {
+	Map  []byte
+	Name string // whose metadata
+	Meta map[string]string
+}
+
+func (c change) Encode(e *wire.Encoder) {
+	m := e.Begin(1, 1)
+	e.Blob(c.Map)
+	e.Str(c.Name)
+	wire.EncodeMap(e, c.Meta, func(k, v string) { e.Str(k); e.Str(v) })
+	e.End(m)
+}
+
+func (c *change) Decode(d *wire.Decoder) {
+	env := d.Begin("mgrmap change", 1)
+	c.Map = slices.Clone(d.Blob())
+	c.Name = d.Str()
+	c.Meta = wire.DecodeMap(d, 8, func() (string, string) { return d.Str(), d.Str() })
+	d.End(env)
+}
+
+// Found begins with a map without a manager.
+func (s *Service) Found(g service.Genesis) []byte {
+	m := &mgrmap.Map{
+		Epoch: 1, Modules: []string{"iostat"}, ActiveChange: g.Created,
+		AlwaysOnModules: map[uint32][]string{uint32(entity.Pacific): AlwaysOn},
+	}
+	return wire.Marshal(change{Map: m.Encode()})
+}
+
+// Load reads the state.
+func (s *Service) Load(r service.Reader) error {
+	s.m, s.raw, s.meta = &mgrmap.Map{}, nil, map[string]map[string]string{}
+	s.Drop()
+	if s.raw = r.Get(keyMap); s.raw == nil {
+		return nil
+	}
+	var err error
+	if s.m, err = mgrmap.Decode(s.raw); err != nil {
+		return err
+	}
+	if v := r.Get(keyMeta); v != nil {
+		var c change
+		if err := wire.Unmarshal(v, &c); err != nil {
+			return err
+		}
+		s.meta[c.Name] = c.Meta
+	}
+	return nil
+}
+
+// Propose returns what is pending.
+func (s *Service) Propose(time.Time) []byte {
+	next, meta := s.pending, s.pendingMeta
+	s.Drop()
+	if next == nil {
+		return nil
+	}
+	return wire.Marshal(change{Map: next.Encode(), Name: next.ActiveName, Meta: meta})
+}
+
+// Drop forgets what is pending.
+func (s *Service) Drop() { s.pending, s.pendingMeta = nil, nil }
+
+// Apply folds a change in.
+func (s *Service) Apply(b []byte, w service.Writer) error {
+	var c change
+	if err := wire.Unmarshal(b, &c); err != nil {
+		return err
+	}
+	m, err := mgrmap.Decode(c.Map)
+	if err != nil {
+		return err
+	}
+	s.m, s.raw = m, c.Map
+	w.Put(keyMap, c.Map)
+	if c.Meta != nil {
+		s.meta = map[string]map[string]string{c.Name: c.Meta}
+		w.Put(keyMeta, wire.Marshal(change{Name: c.Name, Meta: c.Meta}))
+	}
+	return nil
+}
+
+// Map is the committed map; it is read only.
+func (s *Service) Map() *mgrmap.Map { return s.m }
+
+// next is the pending map, begun if there is none.
+func (s *Service) next() *mgrmap.Map {
+	if s.pending == nil {
+		m := *s.m
+		m.Modules = slices.Clone(s.m.Modules)
+		m.Epoch++
+		s.pending = &m
+	}
+	return s.pending
+}
+
+// Lead stages that the manager of this monitor is the active one.
+func (s *Service) Lead(now time.Time) {
+	if s.self.Name == "" || s.m.Available && s.m.ActiveName == s.self.Name && s.m.ActiveAddrs.Equal(s.self.Addrs) {
+		return
+	}
+	m := s.next()
+	m.ActiveName, m.ActiveAddrs, m.ActiveFeatures = s.self.Name, s.self.Addrs, s.self.Features
+	m.ActiveGID++
+	if m.ActiveGID == 1 {
+		m.ActiveGID = 4098 - 1 // below the ids of clients, like that of a stock cluster's first manager
+	}
+	m.ActiveChange, m.Available = now, true
+	s.pendingMeta = s.self.Metadata
+	if s.pendingMeta == nil {
+		s.pendingMeta = map[string]string{}
+	}
+}
+
+// Topics is what can be subscribed to.
+func (s *Service) Topics() []string { return []string{"mgrmap", "servicemap"} }
+
+// Versions are the epochs at hand.
+func (s *Service) Versions(topic string) (oldest, newest uint64) {
+	if topic == "servicemap" {
+		return 1, 1
+	}
+	return uint64(s.m.Epoch), uint64(s.m.Epoch)
+}
+
+// Publish sends the map if it is new to the subscriber.
+func (s *Service) Publish(_ *service.Session, topic string, next uint64) ([]msg.Body, uint64) {
+	_, newest := s.Versions(topic)
+	if next > newest {
+		return nil, next
+	}
+	if topic == "servicemap" {
+		var e wire.Encoder
+		m := e.Begin(1, 1)
+		e.U32(1)
+		e.Time(time.Time{})
+		e.U32(0) // no services: gateways report elsewhere
+		e.End(m)
+		return []msg.Body{&msg.ServiceMap{Map: e.Bytes()}}, newest + 1
+	}
+	return []msg.Body{&msg.MgrMap{Map: s.raw}}, newest + 1
+}
+
+// Daemons is the active manager.
+func (s *Service) Daemons() []service.Daemon {
+	if !s.m.Available {
+		return nil
+	}
+	return []service.Daemon{{Type: entity.Mgr, ID: s.m.ActiveName, Metadata: s.meta[s.m.ActiveName]}}
+}
+
+// Commands registers mgr ... .
+func (s *Service) Commands(t *command.Table) {
+	t.Read("mgr dump", s.dump)
+	t.Read("mgr stat", s.stat)
+	t.Read("mgr services", func(c *command.Call) command.Reply {
+		return c.Dump(func(f *jsonfmt.Formatter) { f.Object("services", func() {}) })
+	})
+	t.Read("mgr module ls", s.moduleLs)
+	t.Write("mgr module enable", s.moduleEnable)
+	t.Write("mgr module disable", s.moduleDisable)
+	t.Write("mgr fail", s.fail)
+	t.Read("service dump", func(c *command.Call) command.Reply {
+		return c.Dump(func(f *jsonfmt.Formatter) {
+			f.Object("service_map", func() { dumpServices(f) })
+		})
+	})
+	t.Read("service status", func(c *command.Call) command.Reply {
+		return c.Dump(func(f *jsonfmt.Formatter) { f.Object("service_status", func() {}) })
+	})
+}
+
+func dumpServices(f *jsonfmt.Formatter) {
+	f.Int("epoch", 1)
+	f.Str("modified", jsonfmt.Time(time.Time{}))
+	f.Object("services", func() {})
+}
+
+func (s *Service) dump(c *command.Call) command.Reply {
+	if e := c.Int("epoch"); e != 0 && e != int64(s.m.Epoch) {
+		return command.Fail(errno.ENOENT, "there is no map for epoch %d", e)
+	}
+	return c.Dump(func(f *jsonfmt.Formatter) { f.Object("mgrmap", func() { s.m.Dump(f) }) })
+}
+
+func (s *Service) stat(c *command.Call) command.Reply {
+	return c.Dump(func(f *jsonfmt.Formatter) {
+		f.Object("stat", func() {
+			f.Uint("epoch", uint64(s.m.Epoch))
+			f.Bool("available", s.m.Available)
+			f.Str("active_name", s.m.ActiveName)
+			f.Int("num_standby", int64(len(s.m.Standbys)))
+		})
+	})
+}
+
+func (s *Service) moduleLs(c *command.Call) command.Reply {
+	return c.Dump(func(f *jsonfmt.Formatter) {
+		f.Object("modules", func() {
+			f.Strs("always_on_modules", AlwaysOn)
+			f.Strs("enabled_modules", s.m.Modules)
+			f.Array("disabled_modules", func() {
+				for _, n := range available {
+					if !slices.Contains(s.m.Modules, n) {
+						f.Object("module", func() {
+							f.Str("name", n)
+							f.Bool("can_run", true)
+							f.Str("error_string", "")
+							f.Object("module_options", func() {})
+						})
+					}
+				}
+			})
+		})
+	})
+}
+
+func (s *Service) moduleEnable(c *command.Call) command.Reply {
+	n := c.Str("module")
+	switch {
+	case n == "":
+		return command.Fail(errno.EINVAL, "")
+	case slices.Contains(AlwaysOn, n):
+		return command.Say("module '%s' is already enabled (always-on)", n)
+	case slices.Contains(s.current().Modules, n):
+		return command.Say("module '%s' is already enabled", n)
+	case !slices.Contains(available, n) && !c.Bool("force"):
+		return command.Fail(errno.ENOENT, "all mgr daemons do not support module '%s', pass --force to force enablement", n)
+	}
+	m := s.next()
+	m.Modules = append(m.Modules, n)
+	slices.Sort(m.Modules)
+	return command.Committed("")
+}
+
+func (s *Service) current() *mgrmap.Map {
+	if s.pending != nil {
+		return s.pending
+	}
+	return s.m
+}
+
+func (s *Service) moduleDisable(c *command.Call) command.Reply {
+	n := c.Str("module")
+	switch {
+	case n == "":
+		return command.Fail(errno.EINVAL, "")
+	case slices.Contains(AlwaysOn, n):
+		return command.Fail(errno.EINVAL, "module '%s' cannot be disabled (always-on)", n)
+	case !slices.Contains(s.current().Modules, n):
+		return command.Say("module '%s' is already disabled", n)
+	}
+	m := s.next()
+	m.Modules = slices.DeleteFunc(m.Modules, func(x string) bool { return x == n })
+	return command.Committed("")
+}
+
+// fail makes the active manager begin anew: there is no other one.
+func (s *Service) fail(c *command.Call) command.Reply {
+	who := c.StrOr("who", s.m.ActiveName)
+	if who != s.m.ActiveName || !s.m.Available {
+		return command.Say("Daemon not found '%s', already failed?", who)
+	}
+	s.next().ActiveChange = c.Now
+	return command.Committed("")
+}
+
+// Checks: without a manager nothing counts placement groups.
+func (s *Service) Checks(time.Time) []service.Check {
+	if s.m.Available {
+		return nil
+	}
+	return []service.Check{{Code: "MGR_DOWN", Severity: service.Warn, Summary: "no active mgr", Count: 1}}
+}
+
+// StatusServices is the line of "ceph -s".
+func (s *Service) StatusServices(now time.Time) []service.Line {
+	text := "no daemons active"
+	if s.m.Available {
+		text = fmt.Sprintf("%s(active, since %s)", s.m.ActiveName, service.Age(now.Sub(s.m.ActiveChange)))
+		var names []string
+		for _, b := range s.m.Standbys {
+			names = append(names, b.Name)
+		}
+		if slices.Sort(names); len(names) > 0 {
+			text += ", standbys: " + strings.Join(names, ", ")
+		}
+	}
+	return []service.Line{{Label: "mgr", Text: text}}
+}
+
+// StatusSections has nothing to add.
+func (s *Service) StatusSections(time.Time) []service.Section { return nil }
+
+// StatusDump writes the members of the JSON status.
+func (s *Service) StatusDump(f *jsonfmt.Formatter, _ time.Time) {
+	f.Object("mgrmap", func() {
+		f.Bool("available", s.m.Available)
+		f.Int("num_standbys", int64(len(s.m.Standbys)))
+		f.Strs("modules", s.m.Modules)
+		f.Object("services", func() {})
+	})
+	f.Object("servicemap", func() { dumpServices(f) })
+	f.Object("progress_events", func() {})
+}

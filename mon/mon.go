@@ -1,0 +1,506 @@
+package mon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/pulpo-storage/pulpo/cephx"
+	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/mon/command"
+	"github.com/pulpo-storage/pulpo/mon/service"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/wire"
+)
+
+// Config is what a monitor is started with. Name, Rand and Keys are required.
+type Config struct {
+	Name string    // "a"
+	Rand io.Reader // of keys and nonces
+	// Keys is what handshakes look accounts up in; the machine keeps it up to
+	// date.
+	Keys *cephx.KeyServer
+	// Manager is the manager that this process plays; with an empty name there
+	// is none.
+	Manager Manager
+	// Options are this daemon's own settings (ceph.conf); they come before the
+	// central configuration.
+	Options  map[string]string
+	Metadata map[string]string // "mon metadata"
+	// Addrs are this monitor's published addresses; if the map has others, it
+	// is changed.
+	Addrs    entity.AddrVec
+	Features uint64 // of the messenger; 0: those of the stock release
+	Version  string // "ceph version 16.2.15 (...) pacific (stable)"
+	Log      *slog.Logger
+}
+
+// Mon is one monitor.
+type Mon struct {
+	cfg Config
+	log *slog.Logger
+	st  *store
+	now time.Time
+	err error
+
+	rlog     *raftLog
+	rn       *raft.RawNode
+	writing  *raft.Ready // given out, not yet persisted
+	id       uint64
+	leader   uint64
+	leading  bool
+	term     uint64
+	since    time.Time // the quorum stands
+	nextRaft time.Time // next tick of raft
+
+	parts    *parts
+	table    *command.Table
+	sessions map[uint64]*session
+
+	waiting  []*request // for the next time changes may be staged
+	staged   []*request // answered once the entry on its way is committed
+	proposal uint64     // number of that entry; 0: none
+	numbers  uint64
+	changed  map[string]bool // services with news for subscribers
+	wantIDs  []uint64
+
+	out Ready
+}
+
+const (
+	raftTick      = 100 * time.Millisecond
+	electionTicks = 20
+	maxWaiting    = 10000 // requests; above, the session that sends more is closed
+)
+
+// New starts a monitor from its storage, where Bootstrap made a cluster.
+func New(cfg Config, db Storage, now time.Time) (*Mon, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Version == "" {
+		cfg.Version = DefaultVersion
+	}
+	m := &Mon{
+		cfg: cfg, log: cfg.Log, st: newStore(db), now: now,
+		table: command.NewTable(), sessions: map[uint64]*session{}, changed: map[string]bool{},
+	}
+	m.numbers = uint64(now.UnixNano()) // so that an earlier life's entries are not taken for ours
+	var err error
+	if m.rlog, err = openLog(m.st); err != nil {
+		return nil, err
+	}
+	m.parts = newParts(m)
+	if err := m.load(); err != nil {
+		return nil, err
+	}
+	if m.id = m.parts.mon.RaftID(cfg.Name); m.id == 0 {
+		return nil, fmt.Errorf("mon: mon.%s is not in the monitor map", cfg.Name)
+	}
+	m.parts.commands(m.table)
+	m.commands(m.table)
+	m.rn, err = raft.NewRawNode(&raft.Config{
+		ID:              m.id,
+		ElectionTick:    electionTicks,
+		HeartbeatTick:   2,
+		Storage:         m.rlog,
+		Applied:         m.rlog.done.Index,
+		MaxSizePerMsg:   1 << 20,
+		MaxInflightMsgs: 256,
+		CheckQuorum:     true,
+		PreVote:         true,
+		Logger:          raftLogger{m.log},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("mon: %w", err)
+	}
+	if m.alone() {
+		// Nobody to wait for.
+		if err := m.rn.Campaign(); err != nil {
+			return nil, fmt.Errorf("mon: %w", err)
+		}
+	}
+	m.nextRaft = now.Add(raftTick)
+	return m, nil
+}
+
+func (m *Mon) alone() bool { return len(m.rlog.done.Conf.GetVoters()) == 1 }
+
+func (m *Mon) load() error {
+	for _, s := range m.parts.services {
+		if err := s.Load(m.Reader(s.Name())); err != nil {
+			return fmt.Errorf("mon: load %s: %w", s.Name(), err)
+		}
+	}
+	m.parts.loaded()
+	return m.st.err
+}
+
+// Step folds one input into the state.
+func (m *Mon) Step(now time.Time, in Event) {
+	if now.After(m.now) {
+		m.now = now
+	}
+	if m.err != nil {
+		return
+	}
+	switch in := in.(type) {
+	case SessionOpened:
+		m.opened(in)
+	case SessionClosed:
+		m.closed(in.ID)
+	case Received:
+		if s := m.sessions[in.ID]; s != nil {
+			m.receive(s, in.Body, in.TID)
+		}
+	case RaftMessage:
+		msg := new(raftpb.Message)
+		if err := proto.Unmarshal(in.Data, msg); err != nil {
+			m.log.Warn("message of another monitor does not decode", "err", err)
+			return
+		}
+		if err := m.rn.Step(msg); err != nil && !errors.Is(err, raft.ErrProposalDropped) {
+			m.log.Debug("raft message refused", "err", err)
+		}
+	case Persisted:
+		m.persisted()
+	case WantGlobalID:
+		m.wantIDs = append(m.wantIDs, in.Token)
+	case Tick:
+	}
+	for !m.now.Before(m.nextRaft) {
+		if !m.alone() || !m.leading {
+			m.rn.Tick()
+		}
+		m.nextRaft = m.nextRaft.Add(raftTick)
+		if m.now.Sub(m.nextRaft) > time.Second { // the clock jumped, or the machine slept
+			m.nextRaft = m.now.Add(raftTick)
+		}
+	}
+}
+
+// Wake returns when the next Tick is wanted.
+func (m *Mon) Wake() time.Time {
+	var wake time.Time
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (wake.IsZero() || t.Before(wake)) {
+			wake = t
+		}
+	}
+	if !m.alone() || !m.leading {
+		earlier(m.nextRaft)
+	}
+	if m.leading && m.proposal == 0 {
+		for _, t := range m.parts.tickers {
+			earlier(t.Wake())
+		}
+	}
+	return wake
+}
+
+// Ready returns what the steps decided.
+func (m *Mon) Ready() Ready {
+	if m.err == nil {
+		m.stage()
+		m.drainRaft()
+		m.publish()
+		m.grantIDs()
+	}
+	if m.err == nil && m.st.err != nil {
+		m.err = fmt.Errorf("mon: storage: %w", m.st.err)
+	}
+	if m.err != nil {
+		return Ready{Err: m.err}
+	}
+	r := m.out
+	m.out = Ready{}
+	return r
+}
+
+func (m *Mon) persisted() {
+	if m.writing == nil {
+		return
+	}
+	m.st.persisted()
+	rd := *m.writing
+	m.writing = nil
+	m.rn.Advance(rd)
+}
+
+// writable reports whether changes may be staged.
+func (m *Mon) writable() bool { return m.leading && m.proposal == 0 && m.parts.ready() }
+
+// stage runs what waits, lets time pass for the services, and proposes what
+// they have pending.
+func (m *Mon) stage() {
+	if !m.writable() {
+		return
+	}
+	queue := m.waiting
+	m.waiting = nil
+	for _, r := range queue {
+		if m.sessions[r.s.ID] != r.s {
+			continue // gone
+		}
+		m.run(r)
+	}
+	for _, t := range m.parts.tickers {
+		if w := t.Wake(); !w.IsZero() && !m.now.Before(w) {
+			t.Tick(m.now)
+		}
+	}
+	var n entry
+	urgent := len(m.staged) > 0
+	for _, s := range m.parts.services {
+		if s == service.Service(m.parts.log) {
+			continue
+		}
+		if data := s.Propose(m.now); data != nil {
+			n.Changes = append(n.Changes, change{s.Name(), data})
+		}
+	}
+	// Lines for the cluster log can wait for company, or for a change that is
+	// written anyway.
+	if len(n.Changes) > 0 || urgent || m.parts.log.Due(m.now) {
+		if data := m.parts.log.Propose(m.now); data != nil {
+			n.Changes = append(n.Changes, change{m.parts.log.Name(), data})
+		}
+	}
+	if len(n.Changes) == 0 {
+		// Nothing to commit: what was to be answered after it is answered now.
+		m.answerStaged()
+		return
+	}
+	m.numbers++
+	n.Leader, n.Number = m.id, m.numbers
+	if err := m.rn.Propose(wire.Marshal(n)); err != nil {
+		m.abandon()
+		return
+	}
+	m.proposal = n.Number
+}
+
+// abandon gives up what is pending or on its way: this monitor leads no more,
+// or cannot propose. Requests begin anew.
+func (m *Mon) abandon() {
+	for _, s := range m.parts.services {
+		s.Drop()
+	}
+	m.waiting = append(m.staged, m.waiting...)
+	m.staged, m.proposal = nil, 0
+	for _, r := range m.waiting {
+		r.answer = nil
+	}
+}
+
+// drainRaft moves what raft has ready into m.out: one Ready at a time, since
+// the next one may be asked for only once this one is written.
+func (m *Mon) drainRaft() {
+	for m.writing == nil && m.rn.HasReady() {
+		rd := m.rn.Ready()
+		m.role(&rd)
+		if rd.Snapshot != nil && !raft.IsEmptySnap(rd.Snapshot) {
+			if err := m.rlog.install(rd.Snapshot); err != nil {
+				m.err = err
+				return
+			}
+			if err := m.load(); err != nil {
+				m.err = err
+				return
+			}
+			for name := range m.parts.byName {
+				m.changed[name] = true
+			}
+		}
+		m.rlog.append(rd.Entries)
+		if rd.HardState != nil && !raft.IsEmptyHardState(rd.HardState) {
+			m.rlog.setHardState(rd.HardState)
+		}
+		for _, e := range rd.CommittedEntries {
+			if err := m.commit(e); err != nil {
+				m.err = fmt.Errorf("mon: apply entry %d: %w", e.GetIndex(), err)
+				return
+			}
+		}
+		if n := len(rd.CommittedEntries); n > 0 {
+			last := rd.CommittedEntries[n-1]
+			m.rlog.applied(last.GetIndex(), last.GetTerm())
+		}
+		for _, msg := range rd.Messages {
+			m.out.Raft = append(m.out.Raft, RaftSend{To: m.parts.mon.RaftName(msg.GetTo()), Data: marshal(msg)})
+		}
+		if len(m.st.batch) == 0 {
+			m.rn.Advance(rd)
+			// Having become the leader, or having committed, may let more in.
+			m.stage()
+			continue
+		}
+		m.out.Batch = m.st.take()
+		m.out.Sync = rd.MustSync
+		m.writing = &rd
+	}
+}
+
+// role follows who leads.
+func (m *Mon) role(rd *raft.Ready) {
+	if rd.HardState != nil {
+		m.term = max(m.term, rd.HardState.GetTerm())
+	}
+	if rd.SoftState == nil {
+		return
+	}
+	leading := rd.SoftState.RaftState == raft.StateLeader
+	if m.leader != rd.SoftState.Lead {
+		m.since = m.now
+	}
+	m.leader = rd.SoftState.Lead
+	if leading == m.leading {
+		return
+	}
+	m.leading = leading
+	m.log.Info("quorum", "mon", m.cfg.Name, "leading", leading, "term", m.term)
+	if !leading {
+		m.abandon()
+	} else {
+		m.parts.lead(m.now)
+	}
+}
+
+// commit applies a committed entry.
+func (m *Mon) commit(e *raftpb.Entry) error {
+	switch e.GetType() {
+	case raftpb.EntryConfChange:
+		var cc raftpb.ConfChange
+		if err := proto.Unmarshal(e.GetData(), &cc); err != nil {
+			return err
+		}
+		m.rlog.done.Conf = m.rn.ApplyConfChange(&cc)
+		return nil
+	case raftpb.EntryConfChangeV2:
+		var cc raftpb.ConfChangeV2
+		if err := proto.Unmarshal(e.GetData(), &cc); err != nil {
+			return err
+		}
+		m.rlog.done.Conf = m.rn.ApplyConfChange(&cc)
+		return nil
+	}
+	if len(e.GetData()) == 0 {
+		return nil // of a new leader
+	}
+	var n entry
+	if err := wire.Unmarshal(e.GetData(), &n); err != nil {
+		return err
+	}
+	if err := m.apply(n); err != nil {
+		return err
+	}
+	if n.Leader == m.id && n.Number == m.proposal && m.proposal != 0 {
+		m.proposal = 0
+		m.answerStaged()
+	}
+	return nil
+}
+
+func (m *Mon) apply(n entry) error {
+	for _, c := range n.Changes {
+		s := m.parts.byName[c.Service]
+		if s == nil {
+			return fmt.Errorf("no service %q", c.Service)
+		}
+		if err := s.Apply(c.Data, m.writer(c.Service)); err != nil {
+			return fmt.Errorf("%s: %w", c.Service, err)
+		}
+		m.changed[c.Service] = true
+	}
+	return nil
+}
+
+// answerStaged sends the replies that waited for the commit.
+func (m *Mon) answerStaged() {
+	staged := m.staged
+	m.staged = nil
+	for _, r := range staged {
+		if m.sessions[r.s.ID] == r.s && r.answer != nil {
+			m.finish(r)
+		}
+	}
+}
+
+func (m *Mon) grantIDs() {
+	for len(m.wantIDs) > 0 {
+		id, ok := m.parts.auth.TakeGlobalID()
+		if !ok {
+			return // more come with the next commit
+		}
+		m.out.GlobalIDs = append(m.out.GlobalIDs, GlobalID{m.wantIDs[0], id})
+		m.wantIDs = m.wantIDs[1:]
+	}
+}
+
+// The machine as services see it.
+
+var _ service.Host = (*Mon)(nil)
+
+func (m *Mon) Name() string    { return m.cfg.Name }
+func (m *Mon) FSID() msg.FSID  { return m.parts.mon.FSID() }
+func (m *Mon) Now() time.Time  { return m.now }
+func (m *Mon) Rand() io.Reader { return m.cfg.Rand }
+func (m *Mon) Leader() bool    { return m.leading }
+
+func (m *Mon) Reader(name string) service.Reader { return m.writer(name) }
+
+func (m *Mon) writer(name string) part { return part{m.st, statePrefix + name + "/"} }
+
+func (m *Mon) Send(s *service.Session, b msg.Body) { m.send(s.ID, b, 0) }
+
+func (m *Mon) send(id uint64, b msg.Body, tid uint64) {
+	m.out.Sends = append(m.out.Sends, Send{id, b, tid})
+}
+
+func (m *Mon) Sessions() iter.Seq[*service.Session] {
+	return func(yield func(*service.Session) bool) {
+		for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
+			if s := m.sessions[id]; s != nil && !yield(&s.Session) {
+				return
+			}
+		}
+	}
+}
+
+func (m *Mon) Log(level msg.LogLevel, channel, format string, args ...any) {
+	m.parts.log.Add(level, channel, fmt.Sprintf(format, args...))
+}
+
+func (m *Mon) Option(name string) string {
+	if v, ok := m.cfg.Options[strings.ReplaceAll(strings.ReplaceAll(name, " ", "_"), "-", "_")]; ok {
+		return v
+	}
+	return m.parts.config.Option(name)
+}
+
+// check panics if an invariant does not hold; tests call it after each step.
+func (m *Mon) check() {
+	if m.proposal == 0 && m.leading && len(m.staged) > 0 && m.err == nil {
+		for _, r := range m.staged {
+			if r.answer == nil {
+				panic("BUG: a staged request has no answer")
+			}
+		}
+	}
+	if m.writing == nil && len(m.st.batch) > 0 && !m.rn.HasReady() && m.rlog.done.Index == 0 {
+		panic("BUG: writes without an entry")
+	}
+	if !m.leading && m.proposal != 0 {
+		panic("BUG: a proposal of a monitor that does not lead")
+	}
+}

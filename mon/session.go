@@ -1,0 +1,194 @@
+package mon
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulpo-storage/pulpo/cephx"
+	"github.com/pulpo-storage/pulpo/cephx/caps"
+	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/mon/service"
+	"github.com/pulpo-storage/pulpo/msg"
+)
+
+// session is a Session with what only the core needs.
+type session struct {
+	service.Session
+	id   *cephx.Identity
+	subs map[string]msg.Sub
+}
+
+func (m *Mon) opened(o SessionOpened) {
+	s := &session{
+		Session: service.Session{
+			ID: o.ID, Name: o.Name, Addrs: o.Addrs, Features: o.Features, Mgr: o.Mgr, Opened: m.now,
+		},
+		id:   o.Identity,
+		subs: map[string]msg.Sub{},
+	}
+	if id := o.Identity; id != nil {
+		s.Auth, s.GlobalID = id.Name, id.GlobalID
+		// A text that does not parse allows nothing.
+		if c, err := caps.ParseMon(id.Caps["mon"], id.Name.String()); err == nil {
+			s.Caps = c
+		} else {
+			m.log.Warn("capability does not parse", "entity", id.Name.String(), "err", err)
+		}
+		if c, err := caps.ParseMgr(id.Caps["mgr"]); err == nil {
+			s.MgrCaps = c
+		}
+	}
+	m.sessions[o.ID] = s
+	m.log.Debug("session opened", "session", o.ID, "name", o.Name.String(), "entity", s.Auth.String(), "mgr", o.Mgr)
+}
+
+func (m *Mon) closed(id uint64) {
+	s := m.sessions[id]
+	if s == nil {
+		return
+	}
+	delete(m.sessions, id)
+	for _, c := range m.parts.closers {
+		c.SessionClosed(&s.Session)
+	}
+}
+
+// receive handles a message, or queues it for when changes may be staged.
+func (m *Mon) receive(s *session, b msg.Body, tid uint64) {
+	switch b := b.(type) {
+	case *msg.MonGetMap:
+		m.send(s.ID, m.parts.mon.Message(), tid)
+	case *msg.MonSubscribe:
+		m.subscribe(s, b)
+	case *msg.MonGetVersion:
+		if p := m.parts.publisher(b.What); p != nil {
+			oldest, newest := p.Versions(b.What)
+			m.send(s.ID, &msg.MonGetVersionReply{Handle: b.Handle, Version: newest, Oldest: oldest}, tid)
+		}
+	case *msg.Auth:
+		m.reauth(s, b, tid)
+	case *msg.MonCommand, *msg.MgrCommand, *msg.Command:
+		m.command(s, b, tid)
+	case *msg.MgrClose:
+		if s.Mgr {
+			m.send(s.ID, b, tid)
+		}
+	case *msg.MgrOpen, *msg.MgrReport, *msg.Ping:
+	default:
+		m.queue(&request{s: s, body: b, tid: tid})
+	}
+}
+
+// queue keeps a request until changes may be staged.
+func (m *Mon) queue(r *request) {
+	if len(m.waiting) >= maxWaiting {
+		m.log.Warn("too many requests wait for the quorum", "session", r.s.ID, "entity", r.s.Auth.String())
+		m.out.Closes = append(m.out.Closes, r.s.ID)
+		return
+	}
+	m.waiting = append(m.waiting, r)
+}
+
+// reauth renews tickets on a running session.
+func (m *Mon) reauth(s *session, b *msg.Auth, tid uint64) {
+	if s.id == nil {
+		return
+	}
+	reply := &msg.AuthReply{Protocol: cephx.ProtocolCephx, GlobalID: s.GlobalID}
+	payload, err := m.cfg.Keys.MAuth(cephx.At(m.now, m.cfg.Rand), s.id, b.Request)
+	if err != nil {
+		m.log.Warn("renewal refused", "entity", s.Auth.String(), "err", err)
+		reply.Result = errno.Code(err)
+	}
+	reply.Reply = payload
+	m.send(s.ID, reply, tid)
+}
+
+// topicPerm is what a subscription needs: service and permission.
+func topicPerm(topic string) (svc, perm string) {
+	switch {
+	case topic == "osdmap":
+		return "osd", "r"
+	case strings.HasPrefix(topic, "kv:"):
+		return "config-key", "r"
+	}
+	return "", ""
+}
+
+func (m *Mon) subscribe(s *session, b *msg.MonSubscribe) {
+	if b.Host != "" {
+		s.Host = b.Host
+	}
+	if s.Mgr {
+		return
+	}
+	for _, topic := range slices.Sorted(maps.Keys(b.What)) {
+		p := m.parts.publisher(topic)
+		if p == nil {
+			continue // as in Ceph
+		}
+		if svc, perm := topicPerm(topic); svc != "" && !s.Capable(svc, perm) {
+			m.log.Info("subscription refused", "entity", s.Auth.String(), "topic", topic)
+			continue
+		}
+		s.subs[topic] = b.What[topic]
+		m.publishTo(s, topic, p)
+	}
+}
+
+// publishTo sends what a session waits for, if it is there.
+func (m *Mon) publishTo(s *session, topic string, p service.Publisher) {
+	sub := s.subs[topic]
+	bodies, next := p.Publish(&s.Session, topic, sub.Start)
+	for _, b := range bodies {
+		m.send(s.ID, b, 0)
+	}
+	switch {
+	case len(bodies) > 0 && sub.OneTime:
+		delete(s.subs, topic)
+	default:
+		sub.Start = next
+		s.subs[topic] = sub
+	}
+}
+
+// publish tells subscribers what the last commits changed.
+func (m *Mon) publish() {
+	if len(m.changed) == 0 {
+		return
+	}
+	news := map[service.Publisher]bool{}
+	for name := range m.changed {
+		for _, p := range m.parts.news(name) {
+			news[p] = true
+		}
+	}
+	clear(m.changed)
+	for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
+		s := m.sessions[id]
+		for _, topic := range slices.Sorted(maps.Keys(s.subs)) {
+			if p := m.parts.publisher(topic); p != nil && news[p] {
+				m.publishTo(s, topic, p)
+			}
+		}
+	}
+}
+
+// peerName is how the audit log names a peer: Ceph's clients have no number
+// there.
+func peerName(n entity.Name) string {
+	if n.Type == entity.Client {
+		n.Num = -1
+	}
+	return n.String()
+}
+
+// peerAddrs renders addresses for the audit log: those of clients without a type.
+func peerAddrs(v entity.AddrVec) string {
+	if len(v) == 1 && v[0].Type == entity.AddrAny {
+		return v[0].Legacy()
+	}
+	return v.String()
+}
