@@ -43,7 +43,7 @@ func (m *Map) Text() string {
 	line("max_osd %d", m.MaxOSD)
 	for o := range m.MaxOSD {
 		if m.Exists(o) {
-			line("%s", m.osdText(o))
+			line("%s", m.OSDText(o))
 		}
 	}
 	for _, pg := range sortedKeys(m.PGUpmap) {
@@ -177,7 +177,8 @@ func (p *Pool) hashName() string {
 	return "unknown"
 }
 
-func (m *Map) osdText(o int32) string {
+// OSDText is an OSD's line in Text.
+func (m *Map) OSDText(o int32) string {
 	var b strings.Builder
 	up, in := "down", "out"
 	if m.IsUp(o) {
