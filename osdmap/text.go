@@ -178,6 +178,7 @@ func (p *Pool) hashName() string {
 }
 
 // OSDText is an OSD's line in Text.
+// OSDText is the line of an OSD in Text.
 func (m *Map) OSDText(o int32) string {
 	var b strings.Builder
 	up, in := "down", "out"
