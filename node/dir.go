@@ -31,6 +31,7 @@ type Identity struct {
 	Mon    MonEntry   `json:"mon"`
 	Mgr    string     `json:"mgr"` // name of the manager
 	OSDs   []OSDEntry `json:"osds"`
+	Ready  bool       `json:"ready"` // the first pool was made
 }
 
 // MonEntry is the monitor of a directory. Its port stays the same for as long
