@@ -149,7 +149,7 @@ func (t *Txn) Data() buffer.List {
 // Decode reads steps; SetData must follow.
 func (t *Txn) Decode(d *wire.Decoder) {
 	env := d.Begin("objstore.Txn", txnVersion)
-	t.Ops = wire.DecodeSlice(d, 2, func() (o Op) { o.decode(d); return o })
+	t.Ops = wire.DecodeSlice(d, 26, func() (o Op) { o.decode(d); return o })
 	d.End(env)
 }
 

@@ -109,7 +109,7 @@ func benchmarkSubmit(b *testing.B, size, depth int, fresh bool, mode diskstore.C
 	st := s.Stats()
 	b.ReportMetric(float64((cpuTime()-before).Microseconds())/float64(b.N), "us-cpu/op")
 	b.ReportMetric(float64(st.Journal.Records)/float64(max(st.Journal.Groups, 1)), "records/group")
-	b.ReportMetric(float64((st.Journal.Latency/time.Duration(max(st.Journal.Records, 1))).Microseconds()), "us-commit")
+	b.ReportMetric(float64((st.Journal.Latency / time.Duration(max(st.Journal.Records, 1))).Microseconds()), "us-commit")
 	b.ReportMetric(float64(st.Checkpoints), "checkpoints")
 }
 

@@ -102,15 +102,23 @@ func (s *Store) checkpoint() error {
 		return nil
 	}
 	begun := time.Now()
-	if err := s.writePending(records); err != nil {
+	s.space.mu.Lock()
+	size := s.space.used.Size()
+	s.space.mu.Unlock()
+	wrote, err := s.writePending(records)
+	if err != nil {
 		return err
+	}
+	if wrote || size > c.durable.Size() {
+		// The file must be as long as the bitmap that is about to say so.
+		if err := s.file.Sync(); err != nil {
+			return fmt.Errorf("data sync: %w", err)
+		}
 	}
 
 	b := s.db.NewBatch()
 	defer b.Close()
-	s.space.mu.Lock()
-	c.durable.Grow(s.space.used.Size())
-	s.space.mu.Unlock()
+	c.durable.Grow(size)
 	for _, r := range records {
 		if err := c.fold(r); err != nil {
 			return err
@@ -206,8 +214,9 @@ func (c *checkpointer) touch(r alloc.Run) {
 const writeBytes = 1 << 20
 
 // writePending brings the data of records to the file, but for blocks that one
-// of them has given up again, in the order in which it lies there.
-func (s *Store) writePending(records []*record) error {
+// of them has given up again, in the order in which it lies there. It reports
+// whether there was something to sync.
+func (s *Store) writePending(records []*record) (bool, error) {
 	type piece struct {
 		at   uint64
 		data []byte
@@ -225,7 +234,7 @@ func (s *Store) writePending(records []*record) error {
 		}
 	}
 	if len(pieces) == 0 {
-		return nil
+		return false, nil
 	}
 	gone := make(map[uint64]struct{})
 	for _, r := range records {
@@ -252,15 +261,12 @@ func (s *Store) writePending(records []*record) error {
 			n++
 		}
 		if _, err := s.file.WriteAt(s.ckpt.buf[:n*blockSize], int64(pieces[i].at*blockSize)); err != nil {
-			return fmt.Errorf("data write: %w", err)
+			return false, fmt.Errorf("data write: %w", err)
 		}
 		s.stats.deferredBytes.Add(uint64(n * blockSize))
 		i += n
 	}
-	if err := s.file.Sync(); err != nil {
-		return fmt.Errorf("data sync: %w", err)
-	}
-	return nil
+	return true, nil
 }
 
 // measure looks at what is not worth looking at for each transaction.

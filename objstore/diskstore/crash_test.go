@@ -2,6 +2,7 @@ package diskstore_test
 
 import (
 	"errors"
+	"flag"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -115,6 +116,9 @@ func (h *history) verify(t testing.TB, c cut) {
 	}
 }
 
+// firstSeed chooses other histories, for longer searches.
+var firstSeed = flag.Uint64("seed", 11, "first seed of the crash tests")
+
 // TestCutAtEveryWrite crashes the machine before each operation that changes
 // something, with what was not synced lost, kept or torn, and looks at what is
 // left.
@@ -125,12 +129,12 @@ func TestCutAtEveryWrite(t *testing.T) {
 			t.Parallel()
 			every := 1
 			if testing.Short() {
-				every = 20
+				every = 10
 			}
-			seed := uint64(mode) + 11
+			seed := *firstSeed + uint64(mode)
 			m := newMachine(t)
 			m.opt.Mode = mode
-			cuts, h := runHistory(t, m, seed, 150, every)
+			cuts, h := runHistory(t, m, seed, 90, every)
 			t.Logf("%d transactions, %d cuts", len(h.states)-1, len(cuts))
 			again := rand.New(rand.NewPCG(seed, 3))
 			for _, c := range cuts {

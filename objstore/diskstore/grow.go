@@ -33,7 +33,7 @@ func (s *Store) grow(n uint64) bool {
 			break
 		}
 		if step > n && n > 0 {
-			step = n
+			step = n // the last crumbs
 			continue
 		}
 		s.opt.Log.Warn("the file cannot grow", "path", s.opt.Disk.Path(), "bytes", size*blockSize, "err", err)
@@ -68,7 +68,7 @@ func (s *Store) takeBlocks(dst []alloc.Run, n uint64, reserve bool) ([]alloc.Run
 	if out, ok := s.space.take(dst, n, reserve); ok {
 		return out, nil
 	}
-	for s.grow(n) {
+	for s.grow(n + reserveBlocks) {
 		if out, ok := s.space.take(dst, n, reserve); ok {
 			return out, nil
 		}

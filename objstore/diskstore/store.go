@@ -315,16 +315,12 @@ func (p *space) usage(u *objstore.Usage) {
 // reserveBlocks are kept for transactions that give up more than they take.
 const reserveBlocks = 64
 
-// take hands out n blocks; not ok if there are not as many. The reserve is for
-// those who may have it.
+// take hands out n blocks of the file as it is; not ok if there are not as many.
+// The reserve is for those who may have it.
 func (p *space) take(dst []alloc.Run, n uint64, reserve bool) ([]alloc.Run, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	free := p.used.Free()
-	if !p.full {
-		free += p.max - min(p.max, p.used.Size())
-	}
-	if !reserve && free < n+reserveBlocks {
+	if !reserve && p.used.Free() < n+reserveBlocks {
 		return dst, false
 	}
 	return p.used.Alloc(dst, n)
