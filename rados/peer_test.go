@@ -155,8 +155,9 @@ func TestContent(t *testing.T) {
 func TestLargeObject(t *testing.T) {
 	p, ctx := open(t)
 	data := make([]byte, 9<<20+17)
+	noise := rand.New(rand.NewPCG(1, 2))
 	for i := range data {
-		data[i] = byte(i*i>>9 ^ i)
+		data[i] = byte(noise.Uint32())
 	}
 	must(t, p.WriteFull(ctx, "big", data))
 	var out bytes.Buffer
