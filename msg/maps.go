@@ -25,7 +25,7 @@ var (
 
 // OSDMap carries OSD maps, incremental or full, by epoch (MOSDMap).
 type OSDMap struct {
-	plain
+	fromMon
 	FSID           FSID
 	Incrementals   map[uint32][]byte
 	Full           map[uint32][]byte
@@ -62,7 +62,7 @@ func (m *OSDMap) decodeFront(d *wire.Decoder, v uint16) {
 
 // FSMap carries the file system map, inline (MFSMap).
 type FSMap struct {
-	plain
+	fromMon
 	Epoch uint32
 	Map   []byte // FSMap as it is, to the end of the front
 }
@@ -86,7 +86,7 @@ type FSName struct {
 
 // FSMapUser lists the file systems for kernel clients (MFSMapUser).
 type FSMapUser struct {
-	plain
+	fromMon
 	Epoch  uint32
 	Legacy int32 // the default one; -1: none
 	FS     []FSName
@@ -124,7 +124,7 @@ func (m *FSMapUser) decodeFront(d *wire.Decoder, _ uint16) {
 
 // MDSMap carries the map of one file system (MMDSMap).
 type MDSMap struct {
-	plain
+	fromMon
 	FSID  FSID
 	Epoch uint32
 	Map   []byte
@@ -150,7 +150,7 @@ func (m *MDSMap) decodeFront(d *wire.Decoder, v uint16) {
 
 // MgrMap carries the manager map, inline (MMgrMap).
 type MgrMap struct {
-	plain
+	fromMon
 	Map []byte
 }
 
@@ -161,7 +161,7 @@ func (m *MgrMap) decodeFront(d *wire.Decoder, _ uint16) { m.Map = d.Raw(d.Left()
 
 // ServiceMap carries the service map, inline (MServiceMap).
 type ServiceMap struct {
-	plain
+	fromMon
 	Map []byte
 }
 

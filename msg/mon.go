@@ -64,13 +64,12 @@ func (*Ping) decodeFront(*wire.Decoder, uint16) {}
 
 // MonMap carries the monitor map (MMonMap).
 type MonMap struct {
-	plain
+	fromMon
 	Map []byte
 }
 
 func (*MonMap) MsgType() uint16                         { return TypeMonMap }
 func (*MonMap) Versions() (uint16, uint16)              { return 1, 1 }
-func (*MonMap) Priority() uint16                        { return PrioHigh }
 func (m *MonMap) EncodeFront(e *wire.Encoder)           { e.Blob(m.Map) }
 func (m *MonMap) decodeFront(d *wire.Decoder, _ uint16) { m.Map = d.Blob() }
 
@@ -114,7 +113,7 @@ func (m *Statfs) decodeFront(d *wire.Decoder, v uint16) {
 // StatfsReply tells the cluster's space (MStatfsReply). The kernel client
 // checks the length of the front exactly.
 type StatfsReply struct {
-	plain
+	fromMon
 	FSID                FSID
 	MapVersion          uint64
 	KB, KBUsed, KBAvail uint64
@@ -175,7 +174,7 @@ func (m *MonSubscribe) decodeFront(d *wire.Decoder, v uint16) {
 // MonSubscribeAck confirms a subscription to clients without stateful
 // subscriptions (MMonSubscribeAck).
 type MonSubscribeAck struct {
-	plain
+	fromMon
 	Interval uint32 // seconds
 	FSID     FSID
 }
@@ -219,7 +218,7 @@ func (m *Auth) decodeFront(d *wire.Decoder, _ uint16) {
 
 // AuthReply answers an Auth (MAuthReply).
 type AuthReply struct {
-	plain
+	fromMon
 	Protocol uint32
 	Result   int32
 	GlobalID uint64
@@ -264,7 +263,7 @@ func (m *MonGetVersion) decodeFront(d *wire.Decoder, _ uint16) {
 
 // MonGetVersionReply answers MonGetVersion.
 type MonGetVersionReply struct {
-	plain
+	fromMon
 	Handle, Version, Oldest uint64
 }
 
@@ -338,7 +337,7 @@ func (m *PoolOp) decodeFront(d *wire.Decoder, v uint16) {
 
 // PoolOpReply answers PoolOp (MPoolOpReply).
 type PoolOpReply struct {
-	plain
+	fromMon
 	Paxos
 	FSID  FSID
 	Code  int32
@@ -487,7 +486,7 @@ func (m *Log) decodeFront(d *wire.Decoder, _ uint16) {
 
 // LogAck confirms log entries to a daemon (MLogAck).
 type LogAck struct {
-	plain
+	fromMon
 	FSID    FSID
 	Last    uint64
 	Channel string
@@ -529,7 +528,7 @@ func (m *GetPoolStats) decodeFront(d *wire.Decoder, _ uint16) {
 
 // GetPoolStatsReply answers GetPoolStats.
 type GetPoolStatsReply struct {
-	plain
+	fromMon
 	Paxos
 	FSID    FSID
 	Pools   map[string]PoolStat
@@ -560,13 +559,12 @@ func (m *GetPoolStatsReply) decodeFront(d *wire.Decoder, v uint16) {
 // Config carries the central configuration of a client (MConfig). Clients wait
 // for it when they connect, be it empty.
 type Config struct {
-	plain
+	fromMon
 	Options map[string]string
 }
 
 func (*Config) MsgType() uint16            { return TypeConfig }
 func (*Config) Versions() (uint16, uint16) { return 1, 1 }
-func (*Config) Priority() uint16           { return PrioHigh }
 func (m *Config) EncodeFront(e *wire.Encoder) {
 	wire.EncodeMap(e, m.Options, func(k, v string) { e.Str(k); e.Str(v) })
 }

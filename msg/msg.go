@@ -51,6 +51,13 @@ func (plain) Priority() uint16       { return PrioDefault }
 func (plain) Payload() buffer.List   { return nil }
 func (plain) setPayload(buffer.List) {}
 
+// fromMon is embedded in place of plain by what monitors send. A client
+// dispatches by priority, so these share one: an answer must not overtake the
+// map that it is about.
+type fromMon struct{ plain }
+
+func (fromMon) Priority() uint16 { return PrioHigh }
+
 // carrier is embedded by bodies with a payload.
 type carrier struct {
 	Data buffer.List // the data segment

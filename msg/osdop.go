@@ -397,7 +397,7 @@ type OSDOpReply struct {
 
 func (*OSDOpReply) MsgType() uint16            { return TypeOSDOpReply }
 func (*OSDOpReply) Versions() (uint16, uint16) { return 8, 2 }
-func (*OSDOpReply) Priority() uint16           { return PrioOSDOp }
+func (*OSDOpReply) Priority() uint16           { return PrioDefault }
 
 func (m *OSDOpReply) EncodeFront(e *wire.Encoder) {
 	e.Str(m.OID)
@@ -495,7 +495,6 @@ type WatchNotify struct {
 
 func (*WatchNotify) MsgType() uint16            { return TypeWatchNotify }
 func (*WatchNotify) Versions() (uint16, uint16) { return 3, 1 }
-func (*WatchNotify) Priority() uint16           { return PrioOSDOp }
 func (m *WatchNotify) EncodeFront(e *wire.Encoder) {
 	e.U8(1)
 	e.U8(m.What)
@@ -541,7 +540,6 @@ type OSDBackoff struct {
 
 func (*OSDBackoff) MsgType() uint16            { return TypeOSDBackoff }
 func (*OSDBackoff) Versions() (uint16, uint16) { return 1, 1 }
-func (*OSDBackoff) Priority() uint16           { return PrioHigh }
 func (m *OSDBackoff) EncodeFront(e *wire.Encoder) {
 	m.PG.Encode(e)
 	e.U32(m.Epoch)
