@@ -22,6 +22,20 @@ func (m *Map) classID(name string) int32 {
 	return id
 }
 
+// NameDevice names a device that is in no bucket yet, so that it can have a
+// class before it has a place.
+func (m *Map) NameDevice(device int32, name string) error {
+	if device < 0 || device >= maxDevices || !ValidName(name) {
+		return fmt.Errorf("device %d '%s': %w", device, name, errno.EINVAL)
+	}
+	if id, ok := m.ItemID(name); ok && id != device {
+		return fmt.Errorf("device name '%s' already exists as id %d: %w", name, id, errno.EEXIST)
+	}
+	m.Names[device] = name
+	m.MaxDevices = max(m.MaxDevices, device+1)
+	return nil
+}
+
 // SetDeviceClass puts a device into a class, new or not. A device that is in
 // another one must be taken out of it first.
 func (m *Map) SetDeviceClass(device int32, class string) error {

@@ -239,7 +239,7 @@ func (p *parser) bucketsAndRules() {
 	if !seenRule {
 		p.placeBuckets()
 	}
-	p.finalize()
+	p.m.countDevices()
 	for p.peek() != "" {
 		p.chooseArgs()
 	}
@@ -507,13 +507,6 @@ func (p *parser) take(rule string) int32 {
 		p.failf("in rule '%s' step take %s no matching bucket for class %s", rule, item, class)
 	}
 	return shadow
-}
-
-// finalize bounds the device ids.
-func (p *parser) finalize() {
-	for id := range p.m.Names {
-		p.m.MaxDevices = max(p.m.MaxDevices, id+1)
-	}
 }
 
 func (p *parser) chooseArgs() {

@@ -571,20 +571,16 @@ func (m *Map) Remove(item int32, unlink bool) error {
 			return fmt.Errorf("bucket %d: %w", item, errno.EBUSY)
 		}
 	}
-	found := false
+	if _, named := m.Names[item]; !named && !m.InTree(item) {
+		return fmt.Errorf("item %d: %w", item, errno.ENOENT)
+	}
 	for b := range m.holders(item) {
-		found = true
 		if err := m.takeOut(b, item); err != nil {
 			return err
 		}
 	}
-	if done, err := m.forget(item, unlink); done || err != nil {
-		return err
-	}
-	if !found {
-		return fmt.Errorf("item %d: %w", item, errno.ENOENT)
-	}
-	return nil
+	_, err := m.forget(item, unlink)
+	return err
 }
 
 // RemoveUnder is Remove for the occurrences below one bucket; the item itself

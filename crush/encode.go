@@ -107,9 +107,9 @@ func Decode(b []byte) (*Map, error) {
 	}
 	// A free slot takes four bytes, so the numbers of slots are bounded.
 	buckets, rules := d.S32(), d.U32()
-	m.MaxDevices = d.S32()
-	if left := int64(d.Left()); buckets < 0 || int64(buckets)*4 > left || int64(rules)*4 > left || m.MaxDevices < 0 || m.MaxDevices > maxDevices {
-		d.Failf("%d buckets, %d rules, %d devices in %d bytes", buckets, rules, m.MaxDevices, left)
+	d.S32() // the bound of device ids, which is computed below
+	if left := int64(d.Left()); buckets < 0 || int64(buckets)*4 > left || int64(rules)*4 > left {
+		d.Failf("%d buckets, %d rules in %d bytes", buckets, rules, left)
 		return nil, d.Err()
 	}
 	m.Buckets = make([]*Bucket, buckets)
@@ -171,10 +171,28 @@ func Decode(b []byte) (*Map, error) {
 	if err := d.Finish(); err != nil {
 		return nil, fmt.Errorf("crush map: %w", err)
 	}
+	m.countDevices()
 	if err := m.check(); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// countDevices sets MaxDevices to what the map needs, as Ceph does whenever it
+// reads one; the encoding of an OSD map depends on it.
+func (m *Map) countDevices() {
+	m.MaxDevices = 0
+	for id := range m.Names {
+		m.MaxDevices = max(m.MaxDevices, id+1)
+	}
+	for _, b := range m.Buckets {
+		if b != nil {
+			for _, item := range b.Items {
+				// Not beyond the bound, which check finds exceeded.
+				m.MaxDevices = max(m.MaxDevices, min(item, maxDevices-1)+1)
+			}
+		}
+	}
 }
 
 func (m *Map) decodeChooseArgs(d *wire.Decoder) []ChooseArg {
@@ -307,13 +325,16 @@ func (m *Map) check() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("crush map: %w: "+format, append([]any{wire.ErrValue}, args...)...)
 	}
+	if m.MaxDevices < 0 || m.MaxDevices > maxDevices {
+		return bad("a device with an id above %d", maxDevices)
+	}
 	for _, b := range m.Buckets {
 		if b == nil {
 			continue
 		}
 		for _, item := range b.Items {
 			if item >= 0 && item >= m.MaxDevices {
-				return bad("bucket %d holds device %d of %d", b.ID, item, m.MaxDevices)
+				return bad("bucket %d holds device %d, at most %d are possible", b.ID, item, maxDevices)
 			}
 			if item < 0 && m.Bucket(item) == nil {
 				return bad("bucket %d holds bucket %d, which does not exist", b.ID, item)

@@ -39,8 +39,9 @@ func (g *golden) osdWeights(m *Map) []uint32 {
 	return w
 }
 
-var loadGolden = sync.OnceValues(func() ([]*golden, error) {
-	f, err := os.Open("testdata/crushtool.tar.gz")
+// untar reads the files of an archive.
+func untar(name string) (map[string][]byte, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ var loadGolden = sync.OnceValues(func() ([]*golden, error) {
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
 		if err == io.EOF {
-			break
+			return files, nil
 		}
 		if err != nil {
 			return nil, err
@@ -61,6 +62,13 @@ var loadGolden = sync.OnceValues(func() ([]*golden, error) {
 		if files[h.Name], err = io.ReadAll(r); err != nil {
 			return nil, err
 		}
+	}
+}
+
+var loadGolden = sync.OnceValues(func() ([]*golden, error) {
+	files, err := untar("testdata/crushtool.tar.gz")
+	if err != nil {
+		return nil, err
 	}
 	var all []*golden
 	if err := json.Unmarshal(files["index.json"], &all); err != nil {

@@ -64,6 +64,19 @@ func (m *Map) AddSimpleRule(name, root, failureDomain, class, mode string, ruleT
 	return id, m.addRule(id, name, r)
 }
 
+// AddErasureRule makes the rule of an erasure-coded pool: chunks items of the
+// failure domain, whose positions are kept.
+func (m *Map) AddErasureRule(name, root, failureDomain, class string, chunks int) (int, error) {
+	if chunks < 1 || chunks > math.MaxUint8 {
+		return 0, fmt.Errorf("%d chunks: %w", chunks, errno.EINVAL)
+	}
+	id, err := m.AddSimpleRule(name, root, failureDomain, class, "indep", RuleErasure)
+	if err == nil {
+		m.Rules[id].MinSize, m.Rules[id].MaxSize = uint8(min(chunks, 3)), uint8(chunks)
+	}
+	return id, err
+}
+
 // addRule puts a rule at an id.
 func (m *Map) addRule(id int, name string, r *Rule) error {
 	if id < 0 || id > math.MaxUint8 {

@@ -57,14 +57,10 @@ func (m *Map) ReweightSet(key int64, item int32, weights []uint32) error {
 // setSetWeight sets an item's weights wherever it is and reports whether it is
 // anywhere.
 func (m *Map) setSetWeight(args []ChooseArg, item int32, weights []uint32) bool {
+	m.completeWeightSet(args)
 	found := false
 	for b := range m.holders(item) {
 		a := &args[-1-b.ID]
-		if a.WeightSet == nil {
-			for range weights {
-				a.WeightSet = append(a.WeightSet, b.itemWeights())
-			}
-		}
 		if len(a.WeightSet) != len(weights) {
 			continue
 		}
@@ -76,6 +72,19 @@ func (m *Map) setSetWeight(args []ChooseArg, item int32, weights []uint32) bool 
 		m.carryWeightSet(args, b)
 	}
 	return found
+}
+
+// completeWeightSet gives the buckets that came after the weight set was made
+// their own weights in it.
+func (m *Map) completeWeightSet(args []ChooseArg) {
+	n := positions(args)
+	for i, b := range m.Buckets {
+		if b != nil && b.Alg == Straw2 && args[i].WeightSet == nil {
+			for range n {
+				args[i].WeightSet = append(args[i].WeightSet, b.itemWeights())
+			}
+		}
+	}
 }
 
 // carryWeightSet gives the sums of a bucket's weight set to the buckets that
