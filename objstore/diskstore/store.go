@@ -23,18 +23,18 @@ import (
 type CommitMode int
 
 const (
+	// Parallel, the default, journals small data, and writes large data together
+	// with its group: one sync for both; replay checks that both are there.
+	Parallel CommitMode = iota
 	// WriteAhead journals small data, and syncs large data before the group of
 	// the journal that refers to it.
-	WriteAhead CommitMode = iota
-	// Parallel journals small data, and writes large data together with its
-	// group: one sync for both; replay checks that both are there.
-	Parallel
+	WriteAhead
 	// Direct is Parallel with no data in the journal but parts of blocks.
 	Direct
 )
 
 func (m CommitMode) String() string {
-	return [...]string{"writeahead", "parallel", "direct"}[m]
+	return [...]string{"parallel", "writeahead", "direct"}[m]
 }
 
 // Options of Create and Open.
@@ -74,7 +74,7 @@ type Events struct {
 
 const (
 	DefaultJournalSize = 128 << 20
-	DefaultDirectMin   = 128 << 10
+	DefaultDirectMin   = 64 << 10
 	DefaultCacheBytes  = 64 << 20
 
 	minJournal = 1 << 20
