@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/pulpo-storage/pulpo/cephx"
+	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msgr"
@@ -61,7 +62,7 @@ func WithLog(l *slog.Logger) Option { return func(c *fileConfig) { c.Log = l } }
 
 // WithOption sets an option as if it stood in the configuration file.
 func WithOption(name, value string) Option {
-	return func(c *fileConfig) { c.options[optionName(name)] = value }
+	return func(c *fileConfig) { c.options[config.Name(name)] = value }
 }
 
 // ConnectFile connects as a ceph.conf says. With an empty path the file that
@@ -88,10 +89,10 @@ func ReadConfig(path string, opts ...Option) (Config, error) {
 	if !given {
 		path = "/etc/ceph/ceph.conf"
 	}
-	file := conf{}
+	file := &config.File{}
 	switch text, err := os.ReadFile(path); {
 	case err == nil:
-		if file, err = parseConf(text); err != nil {
+		if file, err = config.ParseFile(text); err != nil {
 			return Config{}, fmt.Errorf("rados: %s: %w", path, err)
 		}
 	case given || !errors.Is(err, fs.ErrNotExist) || f.MonHost == "":
@@ -104,7 +105,7 @@ func ReadConfig(path string, opts ...Option) (Config, error) {
 		if v, ok := f.options[name]; ok {
 			return v
 		}
-		v, _ := file.get(f.Name, name)
+		v, _ := fileOption(file, f.Name, name)
 		return expand(v, f.Name)
 	}
 	if f.MonHost == "" {

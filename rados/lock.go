@@ -111,13 +111,15 @@ func (p *Pool) BreakLock(ctx context.Context, name, lock, client, cookie string)
 	if _, err := fmt.Sscanf(id, "%d", &n.Num); err != nil || !ok || n.String() != client {
 		return &Error{Op: "break lock", Pool: p.name, Object: name, Err: fmt.Errorf("bad client %q: %w", client, errno.EINVAL)}
 	}
-	return p.mutate(ctx, name, func(op *WriteOp) {
-		op.Call("lock", "break_lock", lockInput(func(e *wire.Encoder) {
-			e.Str(lock)
-			n.Encode(e)
-			e.Str(cookie)
-		}))
-	})
+	return p.mutate(ctx, name, func(op *WriteOp) { op.breakLock(lock, n, cookie) })
+}
+
+func (op *WriteOp) breakLock(name string, who entity.Name, cookie string) {
+	op.Call("lock", "break_lock", lockInput(func(e *wire.Encoder) {
+		e.Str(name)
+		who.Encode(e)
+		e.Str(cookie)
+	}))
 }
 
 // LockHolder is one who holds a lock.

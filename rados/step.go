@@ -85,11 +85,12 @@ func (v *Steps) add(code msg.OpCode, in []byte, args func(*msg.Op)) *Step {
 	return s
 }
 
-// encoded is add with an input that is encoded.
+// encoded is add with an input that is encoded. Stock clients tell its length
+// in the union as well.
 func (v *Steps) encoded(code msg.OpCode, encode func(*wire.Encoder)) *Step {
 	var e wire.Encoder
 	encode(&e)
-	return v.add(code, e.Bytes(), nil)
+	return v.add(code, e.Bytes(), func(op *msg.Op) { op.SetExtent(0, uint64(e.Len())) })
 }
 
 // decoding sets how the output is read.
