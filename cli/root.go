@@ -11,6 +11,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/pulpo-storage/pulpo/cli/crushcmd"
+	"github.com/pulpo-storage/pulpo/cli/radoscmd"
+	"github.com/pulpo-storage/pulpo/cli/storecmd"
 )
 
 // Main runs the command line and returns the exit code: 0, or 1 after one
@@ -21,7 +25,10 @@ func Main(args []string) int {
 	root := newRoot()
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "pulpo:", err)
+		// A subcommand that has said it all returns an error without words.
+		if err.Error() != "" {
+			fmt.Fprintln(os.Stderr, "pulpo:", err)
+		}
 		return 1
 	}
 	return 0
@@ -35,6 +42,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUp(), newDown(), newStatus())
+	root.AddCommand(newUp(), newDown(), newStatus(), crushcmd.New(), radoscmd.New(), storecmd.New())
 	return root
 }

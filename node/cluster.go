@@ -15,6 +15,8 @@ import (
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/mon"
+	"github.com/pulpo-storage/pulpo/mon/service"
+	"github.com/pulpo-storage/pulpo/msgr"
 	"github.com/pulpo-storage/pulpo/node/monstore"
 )
 
@@ -227,7 +229,7 @@ func (c *Cluster) startMon(ctx context.Context) error {
 		closeBoth()
 		return err
 	}
-	db, err := monstore.Open(home + "/store")
+	db, err := monstore.Open(home+"/store", log)
 	if err != nil {
 		closeBoth()
 		return fmt.Errorf("monitor's store: %w", err)
@@ -235,9 +237,15 @@ func (c *Cluster) startMon(ctx context.Context) error {
 	now := time.Now()
 	monAddrs, mgrAddrs := c.addrs(port, 0), c.addrs(mgrPort, newNonce())
 	keys := cephx.NewKeyServer(cephx.TTLs{}, own)
-	m, err := c.openMon(mon.Config{
+	if err := bootstrap(db, fsid, mon.Member{Name: c.id.Mon.Name, Addrs: monAddrs}, now); err != nil {
+		closeBoth()
+		db.Close()
+		return err
+	}
+	m, err := mon.New(mon.Config{
 		Name: c.id.Mon.Name, Rand: rand.Reader, Keys: keys, Options: localOptions, Metadata: hostMetadata(), Log: log,
-	}, db, fsid, monAddrs, mgrAddrs, now)
+		Manager: mon.Manager{Name: c.id.Mgr, Addrs: mgrAddrs, Features: msgr.SupportedFeatures, Metadata: hostMetadata()},
+	}, db, now)
 	if err != nil {
 		closeBoth()
 		db.Close()
@@ -267,6 +275,28 @@ func (c *Cluster) startMon(ctx context.Context) error {
 	return nil
 }
 
+// bootstrap begins a new cluster in an empty store.
+func bootstrap(db *monstore.Store, fsid entity.UUID, first mon.Member, now time.Time) error {
+	empty := true
+	if err := db.Scan("", "", func(string, []byte) bool { empty = false; return false }); err != nil || !empty {
+		return err
+	}
+	key, err := cephx.NewKey(now, rand.Reader)
+	if err != nil {
+		return err
+	}
+	all := map[string]string{"mon": "allow *", "osd": "allow *", "mds": "allow *", "mgr": "allow *"}
+	ops, err := mon.Bootstrap(mon.Genesis{
+		Genesis:  service.Genesis{FSID: fsid, Created: now, Rand: rand.Reader},
+		Mons:     []mon.Member{first},
+		Accounts: cephx.Keyring{{Type: entity.Client, ID: "admin"}: {Key: key, Caps: all}},
+	})
+	if err != nil {
+		return err
+	}
+	return db.Write(ops, true)
+}
+
 // monCommand runs a command in the monitor with all rights.
 func (c *Cluster) monCommand(ctx context.Context, prefix string, args map[string]any) ([]byte, error) {
 	cmd := map[string]any{"prefix": prefix}
@@ -277,7 +307,7 @@ func (c *Cluster) monCommand(ctx context.Context, prefix string, args map[string
 	if err != nil {
 		return nil, err
 	}
-	out, status, err := c.mon.command(ctx, b)
+	out, status, err := c.mon.command(ctx, b, false)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", prefix, status, err)
 	}

@@ -181,11 +181,11 @@ func (h *monHost) close() error {
 func (h *monHost) newGlobalID() (uint64, error) {
 	token, ch := h.ids.wait()
 	if ch == nil || !h.in.put(monInput{ev: mon.WantGlobalID{Token: token}}) {
-		return 0, errors.New("monitor stops")
+		return 0, errMonStops
 	}
 	id, ok := <-ch
 	if !ok {
-		return 0, errors.New("monitor stops")
+		return 0, errMonStops
 	}
 	return id, nil
 }
@@ -277,43 +277,72 @@ func (h *monHandler) Closed(c *msgr.Conn, _ error) {
 
 func (h *monHandler) RemoteReset(c *msgr.Conn) { c.Close() }
 
-// command runs a command in the machine with all rights, as "ceph tell mon" would:
-// the admin socket's.
-func (h *monHost) command(ctx context.Context, cmd []byte) (out []byte, status string, err error) {
+// command runs a command with all rights: one of the monitors' ("osd tree"), or
+// with tell one of this daemon's ("config show"), as the admin socket does.
+func (h *monHost) command(ctx context.Context, cmd []byte, tell bool) (out []byte, status string, err error) {
 	id, all := h.lastID.Add(1), map[string]string{}
 	for _, service := range []entity.Type{entity.Mon, entity.Mgr, entity.OSD, entity.MDS} {
 		all[service.String()] = "allow *"
 	}
 	answer := make(localSink, 1)
 	who := &cephx.Identity{Name: entity.AuthName{Type: entity.Client, ID: "admin"}, Method: cephx.MethodNone, Caps: all}
+	var body msg.Body = &msg.MonCommand{Paxos: msg.NoPaxos, FSID: h.fsid, Cmd: []string{string(cmd)}}
+	if tell {
+		body = &msg.Command{FSID: h.fsid, Cmd: []string{string(cmd)}}
+	}
 	for _, ev := range []mon.Event{
 		mon.SessionOpened{ID: id, Name: entity.Name{Type: entity.Client}, Features: msgr.SupportedFeatures, Identity: who},
-		mon.Received{ID: id, Body: &msg.Command{FSID: h.fsid, Cmd: []string{string(cmd)}}, TID: 1},
+		mon.Received{ID: id, Body: body, TID: 1},
 	} {
 		if !h.in.put(monInput{ev, answer}) {
-			return nil, "", errors.New("monitor stops")
+			return nil, "", errMonStops
 		}
 	}
 	defer h.in.post(monInput{ev: mon.SessionClosed{ID: id}})
 	select {
 	case r := <-answer:
-		return r.Data.Bytes(), r.Status, errno.Error(r.Result)
+		return r.out, r.status, errno.Error(r.result)
 	case <-ctx.Done():
 		return nil, "", ctx.Err()
 	case <-h.done:
-		return nil, "", errors.New("monitor stops")
+		return nil, "", errMonStops
 	}
 }
 
+var errMonStops = errors.New("the monitor stops")
+
+// admin runs a command of the admin socket.
+func (h *monHost) admin(cmd []byte) ([]byte, error) {
+	out, status, err := h.command(context.Background(), cmd, true)
+	if err != nil && status != "" {
+		err = fmt.Errorf("%s: %w", status, err)
+	}
+	return out, err
+}
+
+// commandResult is the answer to a local command.
+type commandResult struct {
+	result int32
+	status string
+	out    []byte
+}
+
 // localSink takes the answer to one command.
-type localSink chan *msg.CommandReply
+type localSink chan commandResult
 
 func (s localSink) SendBody(b msgr.Body, _ uint64) error {
-	if r, ok := b.(*msg.CommandReply); ok {
-		select {
-		case s <- r:
-		default: // one command, one answer
-		}
+	var r commandResult
+	switch b := b.(type) {
+	case *msg.CommandReply:
+		r = commandResult{b.Result, b.Status, b.Data.Bytes()}
+	case *msg.MonCommandAck:
+		r = commandResult{b.Result, b.Status, b.Data.Bytes()}
+	default:
+		return nil
+	}
+	select {
+	case s <- r:
+	default: // one command, one answer
 	}
 	return nil
 }
