@@ -114,6 +114,15 @@ func Find(name string) *Option { return table().byName[name] }
 // Options are all options in the order of the stock release.
 func Options() []*Option { return table().list }
 
+// Listed are the options that "config ls" names: not the debug levels, of which
+// every subsystem has one.
+var Listed = sync.OnceValue(func() []*Option {
+	return slices.DeleteFunc(slices.Clone(Options()), (*Option).isLevel)
+})
+
+// isLevel reports whether an option is the debug level of a subsystem.
+func (o *Option) isLevel() bool { return strings.HasPrefix(o.Name, "debug_") && levelPair(o.Default) }
+
 // Name brings a name into its normal form: blanks and dashes become
 // underscores.
 func Name(s string) string {

@@ -72,7 +72,7 @@ func (o *Option) Parse(v string) (string, error) {
 		}
 		return u.String(), nil
 	}
-	if strings.HasPrefix(o.Name, "debug_") && levelPair(o.Default) {
+	if o.isLevel() {
 		return parseLevels(v)
 	}
 	if len(o.Enum) > 0 {

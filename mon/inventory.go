@@ -50,7 +50,7 @@ func (m *Mon) daemonMetadata(c *command.Call, typ entity.Type, arg string) comma
 					f.Object("daemon", func() { dumpDaemon(f, d) })
 				}
 			})
-		})
+		}).LineIf(typ == entity.Mon)
 	}
 	i := slices.IndexFunc(all, func(d service.Daemon) bool { return d.ID == who })
 	if i < 0 {
@@ -91,7 +91,7 @@ func dumpTally(f *jsonfmt.Formatter, n map[string]int) {
 func (m *Mon) count(c *command.Call, typ entity.Type, property string) command.Reply {
 	return c.Dump(func(f *jsonfmt.Formatter) {
 		f.Object("count", func() { dumpTally(f, tally(m.parts.daemons(typ), property)) })
-	})
+	}).LineIf(typ == entity.Mon)
 }
 
 var daemonTypes = []entity.Type{entity.Mon, entity.Mgr, entity.OSD, entity.MDS}
@@ -139,7 +139,7 @@ func (m *Mon) nodeLs(c *command.Call) command.Reply {
 		if !ok || !slices.Contains(daemonTypes, typ) {
 			return command.Reply{}
 		}
-		return c.Dump(func(f *jsonfmt.Formatter) { dump(f, "", typ) })
+		return c.Dump(func(f *jsonfmt.Formatter) { dump(f, "", typ) }).Line()
 	}
 	return c.Dump(func(f *jsonfmt.Formatter) {
 		f.Object("nodes", func() {
@@ -149,7 +149,7 @@ func (m *Mon) nodeLs(c *command.Call) command.Reply {
 				}
 			}
 		})
-	})
+	}).Line()
 }
 
 // serverLuminous is the feature that tells a client of luminous or newer

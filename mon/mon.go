@@ -59,6 +59,7 @@ type Mon struct {
 	id       uint64
 	leader   uint64
 	leading  bool
+	caughtUp bool // an entry of our own term is applied, and so all before it
 	term     uint64
 	since    time.Time // the quorum stands
 	nextRaft time.Time // next tick of raft
@@ -99,6 +100,9 @@ func New(cfg Config, db Storage, now time.Time) (*Mon, error) {
 	var err error
 	if m.rlog, err = openLog(m.st); err != nil {
 		return nil, err
+	}
+	if hs, _, err := m.rlog.InitialState(); err == nil {
+		m.term = hs.GetTerm()
 	}
 	m.parts = newParts(m)
 	if err := m.load(); err != nil {
@@ -238,7 +242,7 @@ func (m *Mon) persisted() {
 }
 
 // writable reports whether changes may be staged.
-func (m *Mon) writable() bool { return m.leading && m.proposal == 0 && m.parts.ready() }
+func (m *Mon) writable() bool { return m.leading && m.caughtUp && m.proposal == 0 && m.parts.ready() }
 
 // stage runs what waits, lets time pass for the services, and proposes what
 // they have pending.
@@ -346,7 +350,8 @@ func (m *Mon) drainRaft() {
 			continue
 		}
 		m.out.Batch = m.st.take()
-		m.out.Sync = rd.MustSync
+		// A snapshot counts as log: the leader will take it for granted.
+		m.out.Sync = rd.MustSync || rd.Snapshot != nil && !raft.IsEmptySnap(rd.Snapshot)
 		m.writing = &rd
 	}
 }
@@ -367,17 +372,28 @@ func (m *Mon) role(rd *raft.Ready) {
 	if leading == m.leading {
 		return
 	}
-	m.leading = leading
+	m.leading, m.caughtUp = leading, false
 	m.log.Info("quorum", "mon", m.cfg.Name, "leading", leading, "term", m.term)
 	if !leading {
 		m.abandon()
-	} else {
-		m.parts.lead(m.now)
 	}
 }
 
-// commit applies a committed entry.
+// commit applies a committed entry. The first one of its own term, which a
+// leader begins with, tells it that it has all that earlier leaders committed:
+// only now may it build on the state.
 func (m *Mon) commit(e *raftpb.Entry) error {
+	if err := m.applyEntry(e); err != nil {
+		return err
+	}
+	if m.leading && !m.caughtUp && e.GetTerm() == m.term {
+		m.caughtUp = true
+		m.parts.lead(m.now)
+	}
+	return nil
+}
+
+func (m *Mon) applyEntry(e *raftpb.Entry) error {
 	switch e.GetType() {
 	case raftpb.EntryConfChange:
 		var cc raftpb.ConfChange
@@ -500,7 +516,7 @@ func (m *Mon) check() {
 	if m.writing == nil && len(m.st.batch) > 0 && !m.rn.HasReady() && m.rlog.done.Index == 0 {
 		panic("BUG: writes without an entry")
 	}
-	if !m.leading && m.proposal != 0 {
+	if (!m.leading || !m.caughtUp) && m.proposal != 0 {
 		panic("BUG: a proposal of a monitor that does not lead")
 	}
 }

@@ -63,7 +63,9 @@ func newParts(m *Mon) *parts {
 	p.config = configmon.New(m, p.kv)
 	p.log = logmon.New(m)
 	p.health = healthmon.New(m)
-	p.mgr = mgrmapmon.New(m, m.cfg.Manager)
+	manager := m.cfg.Manager
+	manager.Metadata = m.versioned(manager.Metadata)
+	p.mgr = mgrmapmon.New(m, manager)
 	p.fs = fsmon.New(m)
 	p.osd = osdmon.New(m)
 	p.stats = mgrmon.New(m, p.osd)
@@ -108,6 +110,9 @@ func newParts(m *Mon) *parts {
 	if pl, ok := any(p.osd).(configmon.Placer); ok {
 		p.config.SetPlacer(pl)
 	}
+	p.config.SetDaemons(func(n entity.AuthName) bool {
+		return slices.ContainsFunc(p.daemons(n.Type), func(d service.Daemon) bool { return d.ID == n.ID })
+	})
 	p.health.Watch(checkers,
 		[]service.Reporter{p.mon, p.mgr, p.fs, p.osd, p.stats},
 		[]service.Reporter{p.mon, p.osd, p.stats, p.fs, p.mgr})
@@ -183,15 +188,21 @@ func (m *Mon) ticketTTLs() cephx.TTLs {
 
 // metadata is what this monitor tells of itself.
 func (m *Mon) metadata() map[string]string {
-	meta := maps.Clone(m.cfg.Metadata)
+	meta := m.versioned(m.cfg.Metadata)
+	if mon := m.parts.mon.Map().Mons[m.cfg.Name]; mon != nil {
+		meta["addrs"] = mon.Addrs.String()
+	}
+	return meta
+}
+
+// versioned adds the version to what a daemon tells of itself.
+func (m *Mon) versioned(given map[string]string) map[string]string {
+	meta := maps.Clone(given)
 	if meta == nil {
 		meta = map[string]string{}
 	}
 	meta["ceph_version"] = m.cfg.Version
 	meta["ceph_release"] = "pacific"
 	meta["ceph_version_short"] = shortVersion(m.cfg.Version)
-	if mon := m.parts.mon.Map().Mons[m.cfg.Name]; mon != nil {
-		meta["addrs"] = mon.Addrs.String()
-	}
 	return meta
 }

@@ -63,11 +63,14 @@ func (m *Mon) command(s *session, b msg.Body, tid uint64) {
 		return
 	}
 	r.entry = m.table.Find(call.Prefix)
+	if s.Mgr && r.entry != nil && r.entry.Flags&command.FlagMgr == 0 {
+		r.entry = nil // the manager knows only its own
+	}
 	switch {
 	case r.entry == nil && s.Mgr:
 		m.reply(r, command.Fail(errno.EINVAL, "No handler found for '%s'", call.Prefix))
 	case r.entry == nil:
-		m.reply(r, command.Fail(errno.EINVAL, "command not known"))
+		m.reply(r, m.table.Unknown(call.Prefix))
 	case !m.allowed(s, r.entry, call):
 		m.audit(r, ":  access denied")
 		m.log.Info("access denied", "entity", s.Auth.String(), "addr", s.Addrs.String(), "cmd", call.Prefix)

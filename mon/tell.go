@@ -196,8 +196,9 @@ func (m *Mon) report(c *command.Call) command.Reply {
 
 // Quorum is who agrees now.
 func (m *Mon) Quorum() monmon.Quorum {
-	q := monmon.Quorum{Leader: m.parts.mon.RaftName(m.leader), Epoch: 2*m.term + 1, Since: m.since}
+	q := monmon.Quorum{Leader: m.parts.mon.RaftName(m.leader), Epoch: 2*m.term - 1, Since: m.since}
 	if q.Leader == "" {
+		q.Epoch = 2 * m.term // even: an election goes on, as in Ceph
 		return q
 	}
 	all := m.parts.mon.Map().Ranks
@@ -213,6 +214,20 @@ func (m *Mon) Quorum() monmon.Quorum {
 	}
 	q.Names = slices.Clone(all)
 	return q
+}
+
+// Rank is this monitor's number.
+func (m *Mon) Rank() int64 {
+	rank, _ := m.parts.mon.Map().Rank(m.cfg.Name)
+	return int64(rank)
+}
+
+// Addrs are this monitor's addresses in the map.
+func (m *Mon) Addrs() entity.AddrVec {
+	if mon := m.parts.mon.Map().Mons[m.cfg.Name]; mon != nil {
+		return mon.Addrs
+	}
+	return nil
 }
 
 // Features are what this monitor's messenger supports.

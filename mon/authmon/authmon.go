@@ -13,10 +13,12 @@ package authmon
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/cephx"
+	"github.com/pulpo-storage/pulpo/cephx/caps"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/wire"
@@ -144,7 +146,7 @@ func (m *Service) Load(r service.Reader) error {
 			return fmt.Errorf("global ids: %w", err)
 		}
 	}
-	m.nextID = m.maxID
+	m.nextID = m.maxID // until Lead
 	m.Drop()
 	m.publish()
 	return nil
@@ -201,7 +203,6 @@ func (m *Service) Apply(b []byte, w service.Writer) error {
 	}
 	if c.maxID != 0 {
 		m.maxID = c.maxID
-		m.nextID = max(m.nextID, firstGlobalID)
 		var e wire.Encoder
 		e.U64(c.maxID)
 		w.Put(keyMaxID, e.Bytes())
@@ -277,4 +278,24 @@ func (m *Service) Put(name entity.AuthName, n cephx.Entity) {
 func (m *Service) Remove(name entity.AuthName) {
 	delete(m.pending.entities, name)
 	m.pending.removed[name] = true
+}
+
+// Checks: capabilities that do not parse allow nothing, so somebody is locked
+// out.
+func (m *Service) Checks(time.Time) []service.Check {
+	var detail []string
+	for _, name := range m.entities.Names() {
+		for _, s := range slices.Sorted(maps.Keys(m.entities[name].Caps)) {
+			if err := caps.Validate(s, m.entities[name].Caps[s]); err != nil {
+				detail = append(detail, name.String()+" "+words(err))
+			}
+		}
+	}
+	if detail == nil {
+		return nil
+	}
+	return []service.Check{{
+		Code: "AUTH_BAD_CAPS", Severity: service.Err, Count: int64(len(detail)), Detail: detail,
+		Summary: fmt.Sprintf("%d auth entities have invalid capabilities", len(detail)),
+	}}
 }

@@ -79,7 +79,12 @@ func (r Reply) Line() Reply {
 
 // LineUnlessPlain is Line for documents.
 func (r Reply) LineUnlessPlain(c *Call) Reply {
-	if c.Format == Plain {
+	return r.LineIf(c.Format != Plain)
+}
+
+// LineIf is Line under a condition.
+func (r Reply) LineIf(ok bool) Reply {
+	if !ok {
 		return r
 	}
 	return r.Line()

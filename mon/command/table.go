@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 )
 
@@ -193,6 +194,23 @@ func (t *Table) Find(prefix string) *Entry { return t.clients[prefix] }
 
 // FindTell returns the entry of a command to the daemon itself.
 func (t *Table) FindTell(prefix string) *Entry { return t.tell[prefix] }
+
+// Unknown says what is wrong with a command that is not in the table: nobody
+// knows it, it is one of those a daemon takes only by "tell", or it is obsolete.
+func (t *Table) Unknown(prefix string) Reply {
+	for _, d := range stock() {
+		if d.Prefix != prefix {
+			continue
+		}
+		switch {
+		case d.Flags&FlagObsolete != 0:
+			return Fail(errno.EOPNOTSUPP, "command is obsolete; please check usage and/or man page")
+		case d.Flags&FlagNoForward != 0:
+			return Fail(errno.EINVAL, "unrecognized command")
+		}
+	}
+	return Fail(errno.EINVAL, "command not known")
+}
 
 // Check refuses arguments whose JSON type is not that of the signature; the
 // name of the first such argument is returned.

@@ -28,6 +28,8 @@ func (m *Service) Commands(t *command.Table) {
 	t.Read("config help", m.help)
 	t.Read("config ls", m.ls)
 	t.Read("config log", m.log)
+	t.Read("config show", m.show)
+	t.Read("config show-with-defaults", m.show)
 }
 
 // grid renders columns as Ceph's TextTable does: left-justified, two blanks
@@ -402,13 +404,13 @@ func (m *Service) assimilate(c *command.Call) command.Reply {
 func (m *Service) ls(c *command.Call) command.Reply {
 	return c.Either(func() string {
 		var b strings.Builder
-		for _, o := range config.Options() {
+		for _, o := range config.Listed() {
 			b.WriteString(o.Name + "\n")
 		}
 		return b.String()
 	}, func(f *jsonfmt.Formatter) {
 		f.Array("options", func() {
-			for _, o := range config.Options() {
+			for _, o := range config.Listed() {
 				f.Str("option", o.Name)
 			}
 		})
@@ -421,4 +423,52 @@ func (m *Service) help(c *command.Call) command.Reply {
 		return command.Fail(errno.ENOENT, "")
 	}
 	return c.Either(o.Help, o.Dump)
+}
+
+// show lists what a running daemon is configured with, as far as it is known
+// here: what the monitors told it.
+func (m *Service) show(c *command.Call) command.Reply {
+	who := c.Str("who")
+	name, err := entity.ParseAuthName(who)
+	if err != nil || name.ID == "" {
+		return command.Fail(errno.EINVAL, "invalid daemon name: use <type>.<id>")
+	}
+	if m.exists == nil || !m.exists(name) {
+		return command.Fail(errno.ENOENT, "no config state for daemon %s", who)
+	}
+	type line struct{ name, value, source string }
+	lines := map[string]line{}
+	if c.Prefix == "config show-with-defaults" || c.Has("key") {
+		for _, o := range config.Options() {
+			lines[o.Name] = line{o.Name, o.DefaultFor(true), "default"}
+		}
+	}
+	for n, s := range m.effective(m.place(name)) {
+		lines[n] = line{n, s.value, "mon"}
+	}
+	if c.Has("key") {
+		l, ok := lines[config.Name(c.Str("key"))]
+		if !ok {
+			return command.Fail(errno.ENOENT, "unrecognized key '%s'", c.Str("key"))
+		}
+		return command.Text(l.value + "\n")
+	}
+	names := slices.Sorted(maps.Keys(lines))
+	return c.Either(func() string {
+		rows := [][]string{{"NAME", "VALUE", "SOURCE", "OVERRIDES", "IGNORES"}}
+		for _, n := range names {
+			rows = append(rows, []string{n, lines[n].value, lines[n].source, "", ""})
+		}
+		return grid(rows)
+	}, func(f *jsonfmt.Formatter) {
+		f.Array("config", func() {
+			for _, n := range names {
+				f.Object("value", func() {
+					f.Str("name", n)
+					f.Str("value", lines[n].value)
+					f.Str("source", lines[n].source)
+				})
+			}
+		})
+	})
 }

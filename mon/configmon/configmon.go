@@ -47,6 +47,7 @@ type Service struct {
 	host   service.Host
 	kv     *kvmon.Service
 	placer Placer // nil: nothing is known
+	exists func(entity.AuthName) bool
 
 	settings []setting // in the order in which they are listed
 	version  uint64    // newest version of the history
@@ -57,6 +58,9 @@ type Service struct {
 func New(h service.Host, kv *kvmon.Service) *Service {
 	return &Service{host: h, kv: kv, sent: map[uint64]map[string]string{}}
 }
+
+// SetDaemons tells who knows which daemons there are.
+func (m *Service) SetDaemons(exists func(entity.AuthName) bool) { m.exists = exists }
 
 // SetPlacer tells who knows where OSDs are.
 func (m *Service) SetPlacer(p Placer) { m.placer = p }

@@ -160,7 +160,7 @@ func (m *Service) list(c *command.Call) command.Reply {
 				f.Str("key", k)
 			}
 		})
-	})
+	}).Line()
 }
 
 func (m *Service) dump(c *command.Call) command.Reply {
@@ -175,7 +175,7 @@ func (m *Service) dump(c *command.Call) command.Reply {
 				}
 			}
 		})
-	})
+	}).Line()
 }
 
 func printable(v []byte) bool {

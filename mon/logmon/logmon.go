@@ -31,9 +31,16 @@ const (
 	longest = 64 << 10
 )
 
+// Core is what the service asks of the monitor.
+type Core interface {
+	service.Host
+	Rank() int64
+	Addrs() entity.AddrVec
+}
+
 // Service is the machine.
 type Service struct {
-	host service.Host
+	host Core
 	r    service.Reader
 
 	first, last uint64 // numbers of the kept lines; last 0: none
@@ -45,7 +52,7 @@ type Service struct {
 }
 
 // New makes the service.
-func New(h service.Host) *Service { return &Service{host: h, daemons: map[uint64]uint64{}} }
+func New(h Core) *Service { return &Service{host: h, daemons: map[uint64]uint64{}} }
 
 // Name is the service's.
 func (m *Service) Name() string { return "log" }
@@ -86,7 +93,7 @@ func (m *Service) Add(level msg.LogLevel, channel, text string) {
 	}
 	m.seq++
 	m.add(msg.LogEntry{
-		Name: entity.AuthName{Type: entity.Mon, ID: m.host.Name()}, Rank: entity.Name{Type: entity.Mon},
+		Name: entity.AuthName{Type: entity.Mon, ID: m.host.Name()}, Rank: entity.Name{Type: entity.Mon, Num: m.host.Rank()}, Addrs: m.host.Addrs(),
 		Stamp: m.host.Now(), Seq: m.seq, Level: level, Message: text, Channel: channel,
 	})
 }
@@ -224,11 +231,11 @@ func (m *Service) logLast(c *command.Call) command.Reply {
 	if s := c.Str("level"); s != "" {
 		l, ok := levels[s]
 		if !ok {
-			return command.Fail(errno.EINVAL, "Invalid level %s", s)
+			return command.Fail(errno.EINVAL, "Invalid severity '%s'", s)
 		}
 		level = l
 	}
-	list := m.Last(num, level, c.StrOr("channel", "*"))
+	list := m.Last(num, level, c.StrOr("channel", "cluster"))
 	return c.Either(func() string {
 		var b strings.Builder
 		for _, e := range list {

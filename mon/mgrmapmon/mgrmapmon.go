@@ -217,6 +217,7 @@ func (s *Service) Daemons() []service.Daemon {
 
 // Commands registers mgr ... .
 func (s *Service) Commands(t *command.Table) {
+	s.moduleCommands(t)
 	t.Read("mgr dump", s.dump)
 	t.Read("mgr stat", s.stat)
 	t.Read("mgr services", func(c *command.Call) command.Reply {
@@ -333,7 +334,7 @@ func (s *Service) fail(c *command.Call) command.Reply {
 
 // Checks: without a manager nothing counts placement groups.
 func (s *Service) Checks(time.Time) []service.Check {
-	if s.m.Available {
+	if s.current().Available {
 		return nil
 	}
 	return []service.Check{{Code: "MGR_DOWN", Severity: service.Warn, Summary: "no active mgr", Count: 1}}

@@ -148,7 +148,7 @@ func (m *Service) featureLs(c *command.Call) command.Reply {
 				f.Strs("required", required)
 			})
 		})
-	})
+	}).LineUnlessPlain(c)
 }
 
 func (m *Service) age(q Quorum, now time.Time) int64 { return int64(now.Sub(q.Since) / time.Second) }
