@@ -260,6 +260,24 @@ func (c *Call) Ints(name string) []int64 {
 	return nil
 }
 
+// Floats returns a list of numbers, such as CephFloat with n=N.
+func (c *Call) Floats(name string) []float64 {
+	list, ok := c.args[name].([]any)
+	if !ok && c.args[name] != nil {
+		list = []any{c.args[name]}
+	}
+	var out []float64
+	for _, v := range list {
+		switch n := v.(type) {
+		case float64:
+			out = append(out, n)
+		case int64:
+			out = append(out, float64(n))
+		}
+	}
+	return out
+}
+
 // PG returns an argument of type CephPgid.
 func (c *Call) PG(name string) (object.PG, error) { return object.ParsePG(c.Str(name)) }
 
