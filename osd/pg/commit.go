@@ -1,0 +1,190 @@
+package pg
+
+import (
+	"time"
+
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/wire"
+)
+
+// The ends that a run can have. Whatever a request that may write came to, the
+// log gets an entry, even if nothing was changed: what its client was told must
+// be what it is told again.
+
+// reply makes the answer to a request that was executed. Its operations have
+// their results and output in them.
+func (p *PG) reply(r *Request, result int32) *msg.OSDOpReply {
+	const onNVRAM = 2
+	return &msg.OSDOpReply{OID: r.Op.OID, PG: p.id.PG, Result: result, Epoch: p.osdmap.Epoch, Ops: r.Op.Ops, Retry: r.Op.Retry,
+		Flags: uint64(r.Op.Flags&^onNVRAM | msg.FlagAck | msg.FlagOnDisk)}
+}
+
+// result is that of a vector: of its failure, else of its last operation.
+func result(ops []msg.Op, err error) int32 {
+	if err != nil {
+		return errno.Code(err)
+	}
+	for i := range ops {
+		if r := ops[i].Result; r < 0 && ops[i].Flags&msg.OpFlagFailOK == 0 {
+			return r
+		}
+	}
+	if n := len(ops); n > 0 && ops[n-1].Result > 0 {
+		return ops[n-1].Result
+	}
+	return 0
+}
+
+// answerRead answers a request that left nothing behind.
+func (p *PG) answerRead(r *Request, x *execution, err error) {
+	o := x.obj
+	reply := p.reply(r, result(r.Op.Ops, err))
+	switch {
+	case reply.Result >= 0:
+		p.info.Stats.Reads += x.stats.Reads
+		p.info.Stats.ReadKB += x.stats.ReadKB
+		p.changed = true
+		setVersions(reply, object.Version{}, o.info.UserVersion)
+	case reply.Result == -int32(errno.ENOENT):
+		p.setMissing(reply)
+	}
+	p.answer(r, reply, o.pending)
+}
+
+// setMissing gives a floor to the version that the object will have when it
+// comes to be.
+func (p *PG) setMissing(reply *msg.OSDOpReply) {
+	reply.UserVersion, reply.BadReplay = p.info.LastUserVersion, p.info.LastUpdate
+}
+
+// next is the version of the next entry of the log.
+func (p *PG) next() object.Version {
+	return object.Version{Epoch: p.osdmap.Epoch, Version: p.info.LastUpdate.Version + 1}
+}
+
+// commitResult logs what a request that may write got without changing anything.
+func (p *PG) commitResult(now time.Time, r *Request, x *execution, err error) {
+	o, at := x.obj, p.next()
+	reply := p.reply(r, result(r.Op.Ops, err))
+	setVersions(reply, at, o.info.UserVersion)
+	if reply.Result == -int32(errno.ENOENT) {
+		p.setMissing(reply)
+	}
+	u := undo{info: p.info, logged: true}
+	t := &Entry{Kind: EntryError, Object: o.id, Version: at, ReqID: r.id, MTime: r.Op.MTime, Result: reply.Result,
+		UserVersion: reply.UserVersion, Returns: returns(r)}
+	txn := &objstore.Txn{Ops: make([]objstore.Op, 0, 2)}
+	var e wire.Encoder
+	p.logEntry(txn, t, &e, 0)
+	r.Stage = StageCommitting
+	p.release(r)
+	p.submit(txn, r, reply, at, u)
+}
+
+// returns is what the log keeps of each operation, for requests that want it.
+func returns(r *Request) []OpReturn {
+	if r.Op.Flags&msg.FlagReturnVec == 0 {
+		return nil
+	}
+	list := make([]OpReturn, len(r.Op.Ops))
+	for i := range r.Op.Ops {
+		op := &r.Op.Ops[i]
+		list[i] = OpReturn{op.Result, append([]byte(nil), op.Out.Bytes()...)}
+	}
+	return list
+}
+
+// commitChange makes what a run staged come true.
+func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
+	o, at, ops := x.obj, p.next(), r.Op.Ops
+	code := int32(0)
+	if r.Op.Flags&msg.FlagReturnVec != 0 {
+		for i := range ops {
+			if ops[i].Out.Len() > p.env.Config.MaxWriteReply {
+				releaseOut(&ops[i])
+				ops[i].Result = -int32(errno.EOVERFLOW)
+				x.abandon()
+				p.answerRead(r, x, errno.EOVERFLOW)
+				return
+			}
+		}
+		code = result(ops, nil)
+	} else {
+		// What a write returns would be lost if the reply was, so nobody may
+		// count on it.
+		for i := range ops {
+			releaseOut(&ops[i])
+		}
+	}
+	u := undo{info: p.info, object: o, exists: o.exists, oinfo: o.info, was: o.pending, logged: true}
+
+	user := x.userVersion
+	if x.userModify {
+		user = max(p.info.LastUserVersion, x.info.UserVersion) + 1
+		user = max(user, at.Version)
+	}
+	t := &Entry{Kind: EntryModify, Object: o.id, Version: at, Prior: o.info.Version, UserVersion: user, ReqID: r.id,
+		MTime: r.Op.MTime, Result: code, Returns: returns(r)}
+	e := wire.NewEncoder(make([]byte, 0, 512))
+	if x.exists {
+		x.info.Prior, x.info.Version, x.info.UserVersion, x.info.LastReqID = o.info.Version, at, user, r.id
+		if !r.Op.MTime.IsZero() && !x.keepMTime {
+			x.info.MTime = r.Op.MTime
+		}
+		x.info.LocalMTime = now
+		x.info.Encode(e)
+		n := e.Len()
+		x.txn.SetAttr(p.coll, o.id, attrInfo, e.Bytes()[:n:n])
+	} else {
+		t.Kind = EntryDelete
+		x.info = ObjectInfo{}
+	}
+	p.info.Stats.add(&x.stats)
+	txn := &objstore.Txn{Ops: x.txn.Ops}
+	x.txn.Ops = nil
+	p.logEntry(txn, t, e, e.Len())
+
+	reply := p.reply(r, code)
+	setVersions(reply, at, user)
+	o.exists, o.info = x.exists, x.info
+	r.Stage = StageCommitting
+	p.release(r)
+	f := p.submit(txn, r, reply, at, u)
+	o.pending = f.token
+}
+
+// logEntry appends an entry to the log, in memory and in the transaction, and
+// trims what has become too old. The entry is encoded behind the first skip
+// bytes of e.
+func (p *PG) logEntry(txn *objstore.Txn, t *Entry, e *wire.Encoder, skip int) {
+	cfg := p.env.Config
+	p.info.LastUpdate = t.Version
+	p.info.LastUserVersion = max(p.info.LastUserVersion, t.UserVersion)
+	p.log.append(t)
+	p.changed = true
+	if n := len(p.log.entries) - cfg.LogEntries - cfg.DupsTracked; n >= cfg.LogTrim || n > 0 && cfg.LogTrim <= 1 {
+		p.trimLog(txn, cfg)
+	}
+	t.encode(e, &p.info)
+	txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: logKey(t.Version), Value: e.Bytes()[skip:]}})
+}
+
+// trimLog moves the tail up. What is below keeps its request ids only, and
+// below those everything goes.
+func (p *PG) trimLog(txn *objstore.Txn, cfg *Config) {
+	tail, drop := p.log.trimmed(cfg.LogEntries, cfg.DupsTracked)
+	if tail.Compare(p.info.LogTail) > 0 {
+		was := p.log.above(p.info.LogTail)
+		p.info.LogTail = tail
+		for _, t := range p.log.entries[was:p.log.above(tail)] {
+			t.Object = object.ID{}
+		}
+	}
+	if drop > 0 {
+		p.log.drop(drop)
+		txn.OmapRmRange(p.coll, p.meta, logPrefix, logKey(p.log.entries[0].Version))
+	}
+}

@@ -1,0 +1,90 @@
+package pg
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/wire"
+)
+
+// Names of attributes in the store. The users' have a prefix, so that none of
+// theirs is one of ours.
+const (
+	attrInfo = "oi"
+	userAttr = "_"
+)
+
+// objectContext is what the group knows of an object right now (ObjectContext):
+// as of the newest transaction, durable or not. Also objects that do not exist
+// have one.
+type objectContext struct {
+	id     object.ID
+	exists bool
+	info   ObjectInfo
+	snaps  SnapSet
+
+	// pending is the token of the newest transaction that changed the object; it
+	// counts while it is above PG.durable.
+	pending uint64
+	// fetching is the request that waits for another object's content; later
+	// requests for this object wait behind it, in order.
+	fetching *copyOp
+	waiting  []*Request
+
+	lru *list.Element // in contexts.order
+}
+
+// contexts are the objects that were used lately.
+type contexts struct {
+	byID  map[object.ID]*objectContext
+	order list.List // of *objectContext, most recently used first
+}
+
+// object returns the context of an object.
+func (p *PG) object(id object.ID) (*objectContext, error) {
+	if o := p.objects.byID[id]; o != nil {
+		p.objects.order.MoveToFront(o.lru)
+		return o, nil
+	}
+	o := &objectContext{id: id}
+	raw, err := p.env.Store.Attr(p.coll, id, attrInfo)
+	switch {
+	case err == nil:
+		if err := wire.Unmarshal(raw, &o.info); err != nil {
+			return nil, fmt.Errorf("pg %v: info of %v: %w: %w", p.id, id, err, errno.EIO)
+		}
+		o.exists = true
+	case errors.Is(err, objstore.ErrNoAttr):
+		return nil, fmt.Errorf("pg %v: %v has no info: %w", p.id, id, errno.EIO)
+	case !errors.Is(err, objstore.ErrNotFound):
+		return nil, fmt.Errorf("pg %v: info of %v: %w", p.id, id, err)
+	}
+	if p.objects.byID == nil {
+		p.objects.byID = map[object.ID]*objectContext{}
+	}
+	p.objects.byID[id] = o
+	o.lru = p.objects.order.PushFront(o)
+	p.shrinkContexts()
+	return o, nil
+}
+
+// shrinkContexts forgets the objects that were not used for the longest time and
+// of which nothing is under way.
+func (p *PG) shrinkContexts() {
+	at := p.objects.order.Back()
+	for excess := len(p.objects.byID) - p.env.Config.ContextCache; excess > 0 && at != nil; excess-- {
+		o := at.Value.(*objectContext)
+		at = at.Prev()
+		if o.pending <= p.durable && o.fetching == nil && at != nil {
+			p.objects.order.Remove(o.lru)
+			delete(p.objects.byID, o.id)
+		}
+	}
+}
+
+// forgetContexts forgets all of them: the group is no longer the one to know.
+func (p *PG) forgetContexts() { p.objects = contexts{} }

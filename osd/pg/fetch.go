@@ -1,0 +1,66 @@
+package pg
+
+import "time"
+
+// onFetched goes on with the copy that a piece is for.
+func (p *PG) onFetched(now time.Time, in *Fetched) {
+	o := p.fetches[in.ID]
+	if o == nil {
+		if in.Reply != nil {
+			in.Reply.Payload().Release() // asked for in an interval that is over
+		}
+		return
+	}
+	delete(p.fetches, in.ID)
+	c := o.fetching
+	if !c.fetched(in) {
+		p.fetch(c)
+		p.fetches[c.id] = o
+		return
+	}
+	o.fetching = nil
+	if c.req.fetched == nil {
+		c.req.fetched = map[int]*copyData{}
+	}
+	c.req.fetched[c.op] = c.got
+	waiting := append([]*Request{c.req}, o.waiting...)
+	o.waiting = nil
+	for _, r := range waiting {
+		// From the start: the object, or what its client may do, can be another
+		// by now.
+		r.Stage = StageQueued
+		p.request(now, r)
+	}
+}
+
+// refetch asks again, by a new map, for what is being fetched: who was asked
+// may not be the one to ask any more.
+func (p *PG) refetch() {
+	was := p.fetches
+	p.fetches = nil
+	for _, o := range was {
+		p.fetch(o.fetching)
+		p.fetches[o.fetching.id] = o
+	}
+}
+
+// endFetch gives a copy up, and the request that wanted it.
+func (p *PG) endFetch(o *objectContext) {
+	c := o.fetching
+	delete(p.fetches, c.id)
+	o.fetching = nil
+	if c.got != nil {
+		c.got.data.Release()
+	}
+	p.dropFetched(c.req)
+	p.drop(c.req)
+}
+
+// dropFetched gives back what was fetched for a request.
+func (p *PG) dropFetched(r *Request) {
+	for _, c := range r.fetched {
+		c.data.Release()
+		c.data = nil
+	}
+	r.fetched = nil
+}

@@ -1,0 +1,451 @@
+package pg
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/objclass"
+	"github.com/pulpo-storage/pulpo/osdmap"
+	"github.com/pulpo-storage/pulpo/wire"
+)
+
+// Env is what the groups of one loop share. Config, Full and SoftFull may be
+// replaced between steps.
+type Env struct {
+	Whoami  int32
+	Store   objstore.Store
+	Config  *Config
+	Classes objclass.Registry
+	// Full: the store has so little room that only deletes may pass
+	// (osd_failsafe_full_ratio).
+	Full bool
+
+	ready Ready
+	taken bool
+	exec  execution // of the step that runs; kept for its space
+}
+
+// Ready returns what was decided since the last call.
+func (e *Env) Ready() Ready {
+	e.renew()
+	e.taken = true
+	return e.ready
+}
+
+// out is where decisions go.
+func (e *Env) out() *Ready {
+	e.renew()
+	return &e.ready
+}
+
+// renew begins the lists again once the shell has had them.
+func (e *Env) renew() {
+	if !e.taken {
+		return
+	}
+	e.taken = false
+	r := &e.ready
+	clear(r.Writes)
+	clear(r.Sends)
+	clear(r.Fetches)
+	clear(r.Done)
+	clear(r.Notes)
+	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Fetches: r.Fetches[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
+}
+
+// role is what the group is to its clients.
+type role uint8
+
+const (
+	roleStray   role = iota // another OSD is primary, or none
+	roleDown                // primary, but what others wrote is not here
+	rolePeering             // primary, but not allowed to serve yet
+	roleActive              // primary, serving
+	roleGone                // its pool is gone; being removed
+)
+
+// PG is a placement group.
+type PG struct {
+	id   object.SPG
+	coll objstore.Coll
+	meta object.ID // the group's own object
+	env  *Env
+
+	osdmap  *osdmap.Map
+	pool    *osdmap.Pool
+	mapping osdmap.Mapping
+	role    role
+	broken  error // the store failed; nothing is done any more
+
+	info    Info
+	log     log
+	objects contexts
+	backend backend
+
+	// Transactions under way. Tokens rise by one; flights has those above
+	// durable, in order.
+	flights   []*flight
+	nextToken uint64 // of the newest
+	durable   uint64
+	committed object.Version // of the newest entry that is durable
+
+	fetches   map[uint64]*objectContext
+	nextFetch uint64
+
+	backoffs    map[*Session]uint64 // id of the one that a client was sent
+	nextBackoff uint64
+
+	removal object.ID // of a group that is gone: where to go on
+
+	created     bool // the collection is in the store, or on its way
+	unsettled   bool // an interval began in a map that was not the newest
+	stamps      stamps
+	reportedSeq uint64
+	changed     bool // since the last report
+}
+
+// backend takes a transaction to all replicas of the group and says when it is
+// durable on each (PGBackend). So far there is one kind, with one replica.
+type backend interface {
+	// submit takes over w.Txn. The replies of w may be sent as soon as all
+	// replicas have it; then the group is told with Committed.
+	submit(p *PG, w Write)
+}
+
+// replicated has a copy on each OSD of the acting set. With only this OSD in it
+// the replies travel with the transaction.
+type replicated struct{}
+
+func (replicated) submit(p *PG, w Write) { p.out().Writes = append(p.out().Writes, w) }
+
+// flight is a transaction that is not known to be durable.
+type flight struct {
+	token   uint64
+	version object.Version // of its log entry; zero if it has none
+	req     *Request       // nil: the group's own
+	held    []Send         // replies that tell of what it did
+	waiting []*Request     // theirs
+	undo    undo
+}
+
+// undo is what a transaction that the store refused has to be taken back to.
+type undo struct {
+	info   Info
+	object *objectContext
+	exists bool
+	oinfo  ObjectInfo
+	was    uint64 // object.pending
+	logged bool
+}
+
+func newPG(env *Env, id object.SPG) *PG {
+	return &PG{
+		id: id, coll: objstore.PGColl(id), env: env, backend: replicated{},
+		meta: object.ID{Pool: id.Pool, Hash: id.Seed, Snap: object.NoSnap},
+		info: Info{PG: id},
+	}
+}
+
+const infoKey = "info"
+
+// Create makes a new, empty group as of a map in which this OSD is its primary.
+func Create(env *Env, id object.SPG, m *osdmap.Map, now time.Time) *PG {
+	p := newPG(env, id)
+	e := m.Epoch
+	p.info.History = History{EpochCreated: e, EpochPoolCreated: e, LastEpochClean: e, LastIntervalClean: e,
+		SameUpSince: e, SameIntervalSince: e, SamePrimarySince: e}
+	p.stamps.all(now)
+	var txn objstore.Txn
+	txn.CreateColl(p.coll)
+	txn.Touch(p.coll, p.meta)
+	p.created = true
+	p.takeMap(m)
+	p.begin(now, &txn)
+	return p
+}
+
+// Missing makes a group whose primary this OSD is by a map, but whose objects
+// are elsewhere. It serves nothing; nothing of it is written.
+func Missing(env *Env, id object.SPG, m *osdmap.Map, now time.Time) *PG {
+	p := newPG(env, id)
+	p.stamps.all(now)
+	p.takeMap(m)
+	p.settle(now)
+	return p
+}
+
+// Load reads a group from the store. It serves nothing until it is given the
+// maps since.
+func Load(env *Env, id object.SPG, now time.Time) (*PG, error) {
+	p := newPG(env, id)
+	p.created = true
+	p.stamps.all(now)
+	fail := func(what string, err error) (*PG, error) { return nil, fmt.Errorf("pg %v: %s: %w", id, what, err) }
+	m, err := env.Store.OmapGet(p.coll, p.meta, []string{infoKey})
+	if err != nil {
+		return fail("info", err)
+	}
+	if err := wire.Unmarshal(m[infoKey], &p.info); err != nil {
+		return fail("info", err)
+	}
+	if p.info.PG != id {
+		return fail("info", fmt.Errorf("is that of %v: %w", p.info.PG, errno.EIO))
+	}
+	var bad error
+	err = env.Store.OmapScan(p.coll, p.meta, logPrefix, func(key string, value []byte) bool {
+		t := new(Entry)
+		if bad = wire.Unmarshal(value, entryAndInfo{t, &p.info}); bad != nil {
+			return false
+		}
+		p.log.append(t)
+		return true
+	})
+	if err = errors.Join(err, bad); err != nil {
+		return fail("log", err)
+	}
+	for _, t := range p.log.entries[:p.log.above(p.info.LogTail)] {
+		t.Object = object.ID{}
+	}
+	p.committed = p.info.LastUpdate
+	return p, nil
+}
+
+type entryAndInfo struct {
+	t *Entry
+	i *Info
+}
+
+func (e entryAndInfo) Decode(d *wire.Decoder) { e.t.decode(d, e.i) }
+
+// ID is the group's name.
+func (p *PG) ID() object.SPG { return p.id }
+
+// Info is the group's summary of itself.
+func (p *PG) Info() *Info { return &p.info }
+
+// Epoch is that of the newest map the group has taken in.
+func (p *PG) Epoch() uint32 {
+	if p.osdmap == nil {
+		return p.info.Epoch
+	}
+	return p.osdmap.Epoch
+}
+
+// Active reports whether the group serves clients.
+func (p *PG) Active() bool { return p.role == roleActive }
+
+// Gone reports whether the group has been removed to the last byte.
+func (p *PG) Gone() bool { return p.role == roleGone && !p.created && len(p.flights) == 0 }
+
+func (p *PG) out() *Ready { return p.env.out() }
+
+// Ready returns what was decided since the last call, by all groups that share
+// the group's Env.
+func (p *PG) Ready() Ready { return p.env.Ready() }
+
+// Wake is when the group next wants a Tick: never, so far. What it waits for
+// comes as an event.
+func (p *PG) Wake() time.Time { return time.Time{} }
+
+// Step takes in one event.
+func (p *PG) Step(now time.Time, in Event) {
+	switch in := in.(type) {
+	case *Request:
+		p.request(now, in)
+	case Committed:
+		p.onCommitted(now, in)
+	case SubmitFailed:
+		p.onSubmitFailed(now, in)
+	case MapChange:
+		p.onMap(now, in)
+	case Fetched:
+		p.onFetched(now, &in)
+	case BackoffAck:
+		// The client has stopped; nothing waits for that.
+	case SessionClosed:
+		p.onSessionClosed(in.Session)
+	case Tick:
+	default:
+		panic(fmt.Sprintf("BUG: pg %v: event %T", p.id, in))
+	}
+}
+
+func (p *PG) note(level NoteLevel, text string, err error) {
+	p.out().Notes = append(p.out().Notes, Note{p.id, level, text, err})
+}
+
+// submit sends a transaction on its way and returns its flight.
+func (p *PG) submit(txn *objstore.Txn, r *Request, reply *msg.OSDOpReply, v object.Version, u undo) *flight {
+	p.nextToken++
+	f := &flight{token: p.nextToken, version: v, req: r, undo: u}
+	p.flights = append(p.flights, f)
+	w := Write{PG: p.id, Token: f.token, Txn: txn}
+	if reply != nil {
+		w.Replies = []Send{{r.Session, r.TID, reply}}
+	}
+	p.backend.submit(p, w)
+	return f
+}
+
+// flight returns the transaction with a token; nil if it is durable.
+func (p *PG) flight(token uint64) *flight {
+	if token <= p.durable {
+		return nil
+	}
+	return p.flights[token-p.durable-1]
+}
+
+// answer sends a reply that must not be known before a transaction is durable.
+func (p *PG) answer(r *Request, reply msg.Body, after uint64) {
+	s := Send{r.Session, r.TID, reply}
+	if f := p.flight(after); f != nil {
+		f.held = append(f.held, s)
+		f.waiting = append(f.waiting, r)
+		r.Stage = StageWaitCommit
+		p.release(r)
+		return
+	}
+	p.out().Sends = append(p.out().Sends, s)
+	p.finish(r)
+}
+
+// finish is the end of a request.
+func (p *PG) finish(r *Request) {
+	p.dropFetched(r)
+	p.release(r)
+	r.Stage = StageDone
+	p.out().Done = append(p.out().Done, r)
+}
+
+// release gives the request's buffers back.
+func (p *PG) release(r *Request) {
+	if r.Message != nil {
+		for i := range r.Op.Ops {
+			r.Op.Ops[i].In = emptyRef
+		}
+		r.Message.Release()
+		r.Message = nil
+	}
+}
+
+func (p *PG) onCommitted(now time.Time, in Committed) {
+	if in.Err != nil {
+		p.fail(fmt.Errorf("pg %v: commit: %w", p.id, in.Err))
+		return
+	}
+	for len(p.flights) > 0 && p.flights[0].token <= in.Token {
+		f := p.flights[0]
+		p.flights[0] = nil
+		p.flights = p.flights[1:]
+		p.durable = f.token
+		if !f.version.IsZero() {
+			p.committed = f.version
+		}
+		p.out().Sends = append(p.out().Sends, f.held...)
+		for _, r := range f.waiting {
+			p.finish(r)
+		}
+		if f.req != nil {
+			p.finish(f.req)
+		}
+	}
+	if p.role == roleGone && len(p.flights) == 0 {
+		p.removeMore()
+	}
+}
+
+// onSubmitFailed takes the newest transaction back: the store refused it.
+func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
+	n := len(p.flights) - 1
+	if n < 0 || p.flights[n].token != in.Token {
+		panic(fmt.Sprintf("BUG: pg %v: transaction %d refused, newest is %d", p.id, in.Token, p.nextToken))
+	}
+	f := p.flights[n]
+	if !errors.Is(in.Err, objstore.ErrNoSpace) {
+		// Nothing but the lack of room is a reason to refuse what we made.
+		p.fail(fmt.Errorf("pg %v: transaction refused: %w", p.id, in.Err))
+		return
+	}
+	p.flights = p.flights[:n]
+	p.nextToken--
+	if f.req == nil {
+		// A record of an interval, which can be made again from the maps; or the
+		// collection itself.
+		if _, err := p.env.Store.Stat(p.coll, p.meta); err != nil && p.role != roleGone {
+			p.created = false
+			p.settle(now)
+		}
+		p.note(NoteCluster, "no space for the group's own records", in.Err)
+		return
+	}
+	p.info = f.undo.info
+	if f.undo.logged {
+		p.log.undo()
+	}
+	if o := f.undo.object; o != nil {
+		o.exists, o.info, o.pending = f.undo.exists, f.undo.oinfo, f.undo.was
+	}
+	p.note(NoteCluster, "no space for a write", in.Err)
+	p.refuse(f.req, in.Err)
+}
+
+// fail stops the group for good: its store cannot be trusted any more.
+func (p *PG) fail(err error) {
+	if p.broken == nil {
+		p.broken = err
+		p.out().Fatal = err
+	}
+}
+
+func (p *PG) onSessionClosed(s *Session) {
+	delete(p.backoffs, s)
+	for _, o := range p.objects.byID {
+		keep := o.waiting[:0]
+		for _, r := range o.waiting {
+			if r.Session == s {
+				p.drop(r)
+			} else {
+				keep = append(keep, r)
+			}
+		}
+		clear(o.waiting[len(keep):])
+		o.waiting = keep
+	}
+}
+
+// check panics if an invariant of the package comment does not hold.
+func (p *PG) check() {
+	p.log.check(&p.info)
+	if got := uint64(len(p.flights)); p.nextToken-p.durable != got {
+		panic(fmt.Sprintf("BUG: pg %v: %d transactions under way, tokens (%d,%d]", p.id, got, p.durable, p.nextToken))
+	}
+	for i, f := range p.flights {
+		if f.token != p.durable+uint64(i)+1 {
+			panic(fmt.Sprintf("BUG: pg %v: transaction %d in the place of %d", p.id, f.token, p.durable+uint64(i)+1))
+		}
+	}
+	if p.committed.Compare(p.info.LastUpdate) > 0 {
+		panic(fmt.Sprintf("BUG: pg %v: %v is durable, last update %v", p.id, p.committed, p.info.LastUpdate))
+	}
+	if p.info.Stats.Objects < 0 || p.info.Stats.Bytes < 0 {
+		panic(fmt.Sprintf("BUG: pg %v: %+v", p.id, p.info.Stats))
+	}
+	for id, o := range p.objects.byID {
+		if o.id != id || o.pending > p.nextToken {
+			panic(fmt.Sprintf("BUG: pg %v: context of %v is of %v, changed by %d", p.id, id, o.id, o.pending))
+		}
+		if o.fetching == nil && len(o.waiting) > 0 {
+			panic(fmt.Sprintf("BUG: pg %v: %d requests wait at %v for nothing", p.id, len(o.waiting), id))
+		}
+	}
+	for id, o := range p.fetches {
+		if o.fetching == nil || o.fetching.id != id || p.objects.byID[o.id] != o {
+			panic(fmt.Sprintf("BUG: pg %v: fetch %d of nobody", p.id, id))
+		}
+	}
+}

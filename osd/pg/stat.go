@@ -1,0 +1,83 @@
+package pg
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/msg"
+)
+
+// stamps are when the group was last in a state (pg_stat_t).
+type stamps struct {
+	fresh, change, active, peered, clean, unstale, undegraded, fullsized time.Time
+	scrub, deepScrub                                                     time.Time
+	state                                                                msg.PGState
+}
+
+func (s *stamps) all(now time.Time) {
+	s.fresh, s.change, s.active, s.peered, s.clean, s.unstale, s.undegraded, s.fullsized = now, now, now, now, now, now, now, now
+	s.scrub, s.deepScrub = now, now
+}
+
+// enter notes a new state.
+func (s *stamps) enter(now time.Time, state msg.PGState) {
+	s.touch(now)
+	if s.state != state {
+		s.change, s.state = now, state
+		s.touch(now)
+	}
+}
+
+// touch notes that the state still holds.
+func (s *stamps) touch(now time.Time) {
+	s.fresh, s.unstale = now, now
+	if s.state&msg.PGActive != 0 {
+		s.active, s.peered = now, now
+	}
+	if s.state&msg.PGClean != 0 {
+		s.clean = now
+	}
+	if s.state&msg.PGDegraded == 0 {
+		s.undegraded = now
+	}
+	if s.state&msg.PGUndersized == 0 {
+		s.fullsized = now
+	}
+}
+
+// Stat returns the group's figures for the monitors; all is false to get them
+// only if they have changed since the last time.
+func (p *PG) Stat(now time.Time, all bool) (s msg.PGStat, ok bool) {
+	if p.osdmap == nil || p.role == roleStray || p.role == roleGone || !all && !p.changed {
+		return s, false
+	}
+	p.changed = false
+	p.reportedSeq++
+	p.stamps.touch(now)
+	return p.stat(), true
+}
+
+func (p *PG) stat() msg.PGStat {
+	i, h, t := &p.info, &p.info.History, &p.stamps
+	live := len(p.log.entries) - p.log.above(i.LogTail)
+	s := msg.PGStat{
+		PG: p.id.PG, Version: i.LastUpdate, ReportedSeq: p.reportedSeq, ReportedEpoch: p.Epoch(), State: p.State(),
+		LogStart: i.LogTail, OndiskLogStart: i.LogTail, Created: h.EpochCreated, LastEpochClean: h.LastEpochClean,
+		LastFresh: t.fresh, LastChange: t.change, LastActive: t.active, LastPeered: t.peered, LastClean: t.clean,
+		LastUnstale: t.unstale, LastUndegraded: t.undegraded, LastFullsized: t.fullsized,
+		LastScrub: h.LastScrub, LastDeepScrub: h.LastDeepScrub, LastScrubStamp: t.scrub, LastDeepStamp: t.deepScrub, LastCleanScrub: t.scrub,
+		LogSize: int64(live), Objects: p.objectStats(), Up: slices.Clone(p.mapping.Up), Acting: slices.Clone(p.mapping.Acting),
+		UpPrimary: p.mapping.UpPrimary, ActingPrimary: p.mapping.ActingPrimary, MappingEpoch: h.SameIntervalSince,
+	}
+	return s
+}
+
+func (p *PG) objectStats() msg.ObjectStats {
+	s := &p.info.Stats
+	o := msg.ObjectStats{Bytes: s.Bytes, Objects: s.Objects, Copies: s.Objects * int64(max(1, len(p.mapping.Acting))),
+		Reads: s.Reads, ReadKB: s.ReadKB, Writes: s.Writes, WriteKB: s.WriteKB, Omap: s.OmapObjects, Dirty: s.Objects}
+	if p.pool != nil {
+		o.Copies = s.Objects * int64(p.pool.Size)
+	}
+	return o
+}
