@@ -46,8 +46,15 @@ func (m *machine) crash(seed uint64, percent int) *machine {
 	return n
 }
 
-// watch calls f before each operation that changes the disk or the file system.
-func (m *machine) watch(f func()) {
+// watch calls f, one call at a time, before each operation that changes the
+// disk or the file system.
+func (m *machine) watch(each func()) {
+	var mu sync.Mutex
+	f := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		each()
+	}
 	m.disk.SetHook(func(memdisk.Op) error { f(); return nil })
 	m.opt.MetaFS = errorfs.Wrap(m.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
@@ -171,7 +178,6 @@ func TestCutAtEveryWrite(t *testing.T) {
 // side, before each operation whose number every divides.
 func runHistory(t *testing.T, m *machine, seed uint64, n, every int) ([]cut, *history) {
 	var (
-		mu    sync.Mutex
 		cuts  []cut
 		ops   int
 		acked atomic.Int64
@@ -184,8 +190,6 @@ func runHistory(t *testing.T, m *machine, seed uint64, n, every int) ([]cut, *hi
 		if !on.Load() {
 			return
 		}
-		mu.Lock()
-		defer mu.Unlock()
 		ops++
 		if ops%every == 0 {
 			k := int(acked.Load()) // before the crash: all of these must survive

@@ -220,7 +220,7 @@ func (s *Store) open() error {
 	}
 	s.ringBusy = ring.Size / 2
 	s.applying.Store(s.state.seq)
-	s.jrnl = journal.Open(ring, mode, start, end, s.ckpt.ask)
+	s.jrnl = journal.Open(ring, mode, start, end, s.ckpt.ask, s.fail)
 	s.ckpt.start(s)
 	return nil
 }

@@ -171,10 +171,10 @@ type Stats struct {
 
 // Journal is an open journal.
 type Journal struct {
-	ring Ring
-	mode Mode
-	// Full is called when somebody waits for room; it must not block.
-	full func()
+	ring   Ring
+	mode   Mode
+	full   func()
+	failed func(error)
 
 	buf []byte // for the group being written; owned by the goroutine
 
@@ -197,11 +197,12 @@ type Journal struct {
 }
 
 // Open starts a journal at a position where Replay ended; tail is where it
-// began. full is called, with no lock held, when there is no room until Release
-// has made some.
-func Open(ring Ring, mode Mode, tail, at Position, full func()) *Journal {
+// began. full is called when there is no room until Release has made some;
+// failed once, when the journal can write no more, before the callbacks of the
+// records that are lost. Both are called with no lock held and must not block.
+func Open(ring Ring, mode Mode, tail, at Position, full func(), failed func(error)) *Journal {
 	j := &Journal{
-		ring: ring, mode: mode, full: full,
+		ring: ring, mode: mode, full: full, failed: failed,
 		buf:     disk.Aligned(256 << 10),
 		pending: &group{}, spare: &group{},
 		next: at.Seq, durable: at.Seq - 1, called: at.Seq - 1, head: at.Off, tail: tail.Off,
@@ -339,7 +340,9 @@ func (j *Journal) run() {
 
 		var n int64
 		if err == nil {
-			head, n, err = j.write(g, first, head)
+			if head, n, err = j.write(g, first, head); err != nil {
+				j.failed(err)
+			}
 		}
 		j.finish(g, head, n, err)
 		for _, f := range g.done {

@@ -40,6 +40,8 @@ func reopen(t testing.TB, d disk.Dir, r Ring) Ring {
 
 var start = Position{Seq: 1}
 
+func ignore(error) {}
+
 // testRecord is the i-th record of a test: sizes differ, content tells i.
 func testRecord(i uint64) *Record {
 	r := &Record{Meta: fmt.Appendf(nil, "record %d %s", i, bytes.Repeat([]byte{'x'}, int(i*37%5000)))}
@@ -91,7 +93,7 @@ func TestAroundTheRing(t *testing.T) {
 		j.Release(p)
 		released.Store(&p)
 	}
-	j = Open(ring, Parallel, start, start, release)
+	j = Open(ring, Parallel, start, start, release, ignore)
 	for i := uint64(1); i <= 600; i++ {
 		rec := testRecord(i)
 		rec.Meta = rec.Meta[:min(len(rec.Meta), 3000)]
@@ -157,7 +159,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 			cuts = append(cuts, cut{d.CrashClone(seed, int(seed%3)*50, nil), k})
 			return nil
 		})
-		j := Open(ring, mode, start, start, func() { t.Error("the ring is full") })
+		j := Open(ring, mode, start, start, func() { t.Error("the ring is full") }, ignore)
 		const n = 60
 		for i := uint64(1); i <= n; i++ {
 			rec := testRecord(i)
@@ -199,7 +201,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 			if again, err := Replay(after, start, func(Replayed) error { return nil }); err != nil || again != end {
 				t.Fatalf("cut %d: the second replay ends at %+v, the first at %+v, %v", i, again, end, err)
 			}
-			j2 := Open(after, mode, start, end, func() {})
+			j2 := Open(after, mode, start, end, func() {}, ignore)
 			submit(t, j2, testRecord(end.Seq))
 			if err := j2.Close(); err != nil {
 				t.Fatal(err)
@@ -219,7 +221,7 @@ func TestRotInTheMiddle(t *testing.T) {
 	t.Parallel()
 	d := memdisk.New(8 << 20)
 	ring := newRing(t, d, 256*Block)
-	j := Open(ring, Parallel, start, start, func() {})
+	j := Open(ring, Parallel, start, start, func() {}, ignore)
 	for i := uint64(1); i <= 5; i++ {
 		submit(t, j, testRecord(i))
 		if err := j.Sync(); err != nil {
@@ -250,7 +252,7 @@ func TestOtherSaltIsNoGroup(t *testing.T) {
 	t.Parallel()
 	d := memdisk.New(8 << 20)
 	ring := newRing(t, d, 64*Block)
-	j := Open(ring, Parallel, start, start, func() {})
+	j := Open(ring, Parallel, start, start, func() {}, ignore)
 	submit(t, j, testRecord(1))
 	j.Close()
 	ring.Salt++
@@ -264,7 +266,7 @@ func TestFailure(t *testing.T) {
 	m := memdisk.New(8 << 20)
 	d := faultdisk.New(m)
 	ring := newRing(t, d, 64*Block)
-	j := Open(ring, Parallel, start, start, func() {})
+	j := Open(ring, Parallel, start, start, func() {}, ignore)
 	d.Set(faultdisk.EIO("write", 0, 1<<30))
 	got := make(chan error, 2)
 	rec := testRecord(1)
@@ -288,7 +290,7 @@ func TestFailure(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	ring := newRing(t, memdisk.New(8<<20), 64*Block)
-	j := Open(ring, Parallel, start, start, func() {})
+	j := Open(ring, Parallel, start, start, func() {}, ignore)
 	defer j.Close()
 	if err := j.Reserve(MaxRecord(ring.Size) + 1); err == nil {
 		t.Fatal("no error")
@@ -300,7 +302,7 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	d := memdisk.New(8 << 20)
 	ring := newRing(t, d, 64*Block)
-	j := Open(ring, Parallel, start, start, func() {})
+	j := Open(ring, Parallel, start, start, func() {}, ignore)
 	blk := bytes.Repeat([]byte{7}, Block)
 	submit(t, j, &Record{Meta: []byte("abc"), Blocks: [][]byte{blk}, CRCs: []uint32{Checksum(blk)}})
 	j.Close()
@@ -328,7 +330,7 @@ func TestGolden(t *testing.T) {
 func FuzzGroup(f *testing.F) {
 	d := memdisk.New(8 << 20)
 	ring := newRing(f, d, 64*Block)
-	j := Open(ring, Parallel, start, start, func() {})
+	j := Open(ring, Parallel, start, start, func() {}, ignore)
 	submit(f, j, testRecord(5))
 	j.Close()
 	b := make([]byte, 64*Block)
