@@ -123,14 +123,17 @@ func Dir(t testing.TB) string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if p, err := Owner(dir); err == nil {
-			p.Signal(unix.SIGKILL)
-			p.Wait(context.Background())
-			p.Close()
-		}
-	})
+	t.Cleanup(func() { End(dir) })
 	return dir
+}
+
+// End kills whoever serves a directory and waits for its end.
+func End(dir string) {
+	if p, err := Owner(dir); err == nil {
+		p.Signal(unix.SIGKILL)
+		p.Wait(context.Background())
+		p.Close()
+	}
 }
 
 // Up brings the cluster of a directory up in the background.

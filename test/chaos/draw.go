@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
@@ -108,12 +109,14 @@ func payload(r *rand.Rand) []byte {
 	if r.IntN(3) == 0 {
 		n = (n + block - 1) / block * block
 	}
-	b := make([]byte, n+8)
+	return noise(r, n)
+}
+
+// noise is n random bytes.
+func noise(r *rand.Rand, n int) []byte {
+	b := make([]byte, n, n+8)
 	for i := 0; i < n; i += 8 {
-		v := r.Uint64()
-		for j := range 8 {
-			b[i+j] = byte(v >> (8 * j))
-		}
+		binary.LittleEndian.PutUint64(b[i:i+8], r.Uint64())
 	}
 	return b[:n:n]
 }
