@@ -149,7 +149,6 @@ var descriptions = map[string]string{
 	"mon_data":                              "directory of the monitor's data",
 	"mon_host":                              "addresses of the monitors",
 	"mon_max_pg_per_osd":                    "placement groups an OSD may have before no more are made",
-	"mon_max_pools":                         "pools a cluster may have",
 	"mon_osd_down_out_interval":             "seconds until an OSD that is down is marked out",
 	"mon_osd_full_ratio":                    "usage above which a new cluster takes no writes",
 	"mon_osd_nearfull_ratio":                "usage above which a new cluster warns",

@@ -131,7 +131,12 @@ func (tr *trio) leader() *member {
 // set gives a command to the leader and reports whether it was answered in time.
 func (tr *trio) set(key, value string) bool {
 	tr.t.Helper()
-	if !tr.run(20*time.Second, func() bool { return tr.leader() != nil }) {
+	if !tr.run(3*time.Minute, func() bool { return tr.leader() != nil }) {
+		for n, mem := range tr.mons {
+			st := mem.m.rn.Status()
+			tr.t.Logf("mon.%s: cut %v, %v, term %d, lead %x, commit %d, applied %d; leading %v, caught up %v, proposal %d, writing %v", n, tr.cut[n],
+				st.RaftState, st.HardState.GetTerm(), st.Lead, st.HardState.GetCommit(), st.Applied, mem.m.leading, mem.m.caughtUp, mem.m.proposal, mem.m.writing != nil)
+		}
 		tr.t.Fatal("no leader")
 	}
 	l := tr.leader()
