@@ -59,12 +59,15 @@ func (m *Mon) command(s *session, b msg.Body, tid uint64) {
 		return
 	}
 	if call.Prefix == "get_command_descriptions" {
-		m.reply(r, command.Reply{Output: m.table.Describe()})
+		m.reply(r, command.Reply{Output: m.table.Describe(s.Mgr)})
 		return
 	}
 	r.entry = m.table.Find(call.Prefix)
 	if s.Mgr && r.entry != nil && r.entry.Flags&command.FlagMgr == 0 {
 		r.entry = nil // the manager knows only its own
+	}
+	if s.Mgr && r.entry == nil {
+		r.entry = m.table.FindTell(call.Prefix) // ceph tell mgr.x
 	}
 	switch {
 	case r.entry == nil && s.Mgr:

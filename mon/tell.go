@@ -2,6 +2,7 @@ package mon
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +26,7 @@ func (m *Mon) commands(t *command.Table) {
 	t.Tell("sessions", "r", "list existing sessions", m.listSessions)
 	t.Tell("config show", "r", "dump current config settings", m.configShow)
 	t.Tell("config get", "r", "config get <field>: get the config value", m.configGet)
+	t.Tell("config set", "rw", "config set <field> <val> [<val> ...]: set a config variable", m.configSet)
 	t.Tell("config diff", "r", "dump diff of current config and default config", m.configDiff)
 	t.Tell("quorum_status", "r", "report status of monitor quorum", func(c *command.Call) command.Reply {
 		return t.Find("quorum_status").Run(c)
@@ -132,6 +134,28 @@ func (m *Mon) configGet(c *command.Call) command.Reply {
 	}
 	return c.Dump(func(f *jsonfmt.Formatter) {
 		f.Object("config_get", func() { f.Str(name, m.Option(name)) })
+	})
+}
+
+// configSet changes an option of this monitor until it ends.
+func (m *Mon) configSet(c *command.Call) command.Reply {
+	name := config.Name(c.StrOr("var", c.Str("key")))
+	o := config.Find(name)
+	if o == nil {
+		return command.Fail(errno.ENOENT, "error setting '%s': (2) No such file or directory", name)
+	}
+	v, err := o.Parse(strings.Join(c.Strs("val"), " "))
+	if err != nil {
+		return command.Fail(errno.EINVAL, "error setting '%s' to '%s': %v", name, strings.Join(c.Strs("val"), " "), err)
+	}
+	own := maps.Clone(m.cfg.Options)
+	if own == nil {
+		own = map[string]string{}
+	}
+	own[name] = v
+	m.cfg.Options = own
+	return c.Dump(func(f *jsonfmt.Formatter) {
+		f.Object("config_set", func() { f.Str("success", name+" = '"+v+"' ") })
 	})
 }
 

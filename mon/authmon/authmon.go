@@ -46,6 +46,9 @@ type Service struct {
 
 	nextID  uint64
 	pending change
+
+	badCaps []string // accounts whose capabilities do not parse
+	checked bool     // since the last change
 }
 
 // change is what one commit alters. A zero Entity removes.
@@ -153,6 +156,7 @@ func (m *Service) Load(r service.Reader) error {
 }
 
 func (m *Service) publish() {
+	m.checked = false
 	if m.keys != nil {
 		m.keys.Replace(m.entities, m.rotating)
 	}
@@ -283,19 +287,21 @@ func (m *Service) Remove(name entity.AuthName) {
 // Checks: capabilities that do not parse allow nothing, so somebody is locked
 // out.
 func (m *Service) Checks(time.Time) []service.Check {
-	var detail []string
-	for _, name := range m.entities.Names() {
-		for _, s := range slices.Sorted(maps.Keys(m.entities[name].Caps)) {
-			if err := caps.Validate(s, m.entities[name].Caps[s]); err != nil {
-				detail = append(detail, name.String()+" "+words(err))
+	if !m.checked {
+		m.checked, m.badCaps = true, nil
+		for _, name := range m.entities.Names() {
+			for _, s := range slices.Sorted(maps.Keys(m.entities[name].Caps)) {
+				if err := caps.Validate(s, m.entities[name].Caps[s]); err != nil {
+					m.badCaps = append(m.badCaps, name.String()+" "+words(err))
+				}
 			}
 		}
 	}
-	if detail == nil {
+	if m.badCaps == nil {
 		return nil
 	}
 	return []service.Check{{
-		Code: "AUTH_BAD_CAPS", Severity: service.Err, Count: int64(len(detail)), Detail: detail,
-		Summary: fmt.Sprintf("%d auth entities have invalid capabilities", len(detail)),
+		Code: "AUTH_BAD_CAPS", Severity: service.Err, Count: int64(len(m.badCaps)), Detail: m.badCaps,
+		Summary: fmt.Sprintf("%d auth entities have invalid capabilities", len(m.badCaps)),
 	}}
 }

@@ -245,14 +245,14 @@ func (a Arg) acceptsOne(v any) bool {
 	return a.Type != "CephInt" && a.Type != "CephOsdName" && a.Type != "CephFloat"
 }
 
-// Describe renders the answer to get_command_descriptions: the commands for
-// clients, in the order of the stock release.
-func (t *Table) Describe() []byte {
+// Describe renders the answer to get_command_descriptions, of all commands for
+// clients or only of those the manager takes, in the order of the stock release.
+func (t *Table) Describe(ofManager bool) []byte {
 	var f jsonfmt.Formatter
 	n := 0
 	f.Object("", func() {
 		for _, d := range stock() {
-			if t.clients[d.Prefix] != nil {
+			if t.clients[d.Prefix] != nil && (!ofManager || d.Flags&FlagMgr != 0) {
 				d.dump(&f, n)
 				n++
 			}
