@@ -67,6 +67,9 @@ func (op *WriteOp) WriteSame(off, n uint64, pattern []byte) *Step {
 
 // Zero makes n bytes at off read as zeros, up to the object's end.
 func (op *WriteOp) Zero(off, n uint64) *Step {
+	if n == 0 {
+		op.reject("zeroing no bytes") // stock OSDs abort at it
+	}
 	return op.add(msg.OpZero, nil, func(o *msg.Op) { o.SetExtent(off, n) })
 }
 

@@ -131,8 +131,9 @@ const (
 	// Between attempts to reach an OSD.
 	minReopen = 50 * time.Millisecond
 	maxReopen = 5 * time.Second
-	// refusals of a session in a row that fail its operations.
-	maxRefusals = 3
+	// refusedFor is how long an OSD must go on refusing us before operations
+	// fail: it may only lack the newest secrets, or we the newest ticket.
+	refusedFor = 15 * time.Second
 )
 
 // Core is the machine. It is not for concurrent use.
@@ -220,6 +221,7 @@ func (c *Core) Step(now time.Time, in Event) {
 	case Opened:
 		if s := c.byID[in.Session]; s != nil && !s.up {
 			s.up = true
+			s.refused = time.Time{}
 			c.sendAll(now, s)
 		}
 	case Closed:
@@ -502,7 +504,12 @@ func (c *Core) closed(now time.Time, in Closed) {
 		return
 	}
 	s.failures++
-	if in.Refused && s.failures >= maxRefusals {
+	switch {
+	case !in.Refused:
+		s.refused = time.Time{}
+	case s.refused.IsZero():
+		s.refused = now
+	case now.Sub(s.refused) >= refusedFor:
 		for _, op := range inOrder(s.ops) {
 			c.fail(op, fmt.Errorf("osd.%d: %w", s.osd, in.Err))
 		}

@@ -90,6 +90,7 @@ type session struct {
 	up       bool
 	reopenAt time.Time // if waiting to be dialled; zero: dialling or up
 	failures int       // in a row, with no reply in between
+	refused  time.Time // since when the OSD has not let us in; zero: it has, or was not reached
 	ops      map[uint64]*Op
 	backoffs map[object.SPG]map[uint64]backoff
 }
