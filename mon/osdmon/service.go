@@ -1,9 +1,12 @@
 package osdmon
 
 import (
+	"maps"
+	"slices"
+	"strconv"
 	"time"
 
-	"github.com/pulpo-storage/pulpo/jsonfmt"
+	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
@@ -13,12 +16,54 @@ import (
 // Service is the OSD map's service.
 type Service struct {
 	h     service.Host
+	r     service.Reader
 	stats Stats
+
+	// Committed.
 	cur   *osdmap.Map
+	full  []byte                      // cur, encoded
+	first uint32                      // oldest epoch at hand
+	meta  map[int32]map[string]string // of each OSD that ever booted
+	snaps map[int64]osdmap.SnapSet    // purged, by pool
+
+	p        pending
+	proposed *proposal // what Propose computed, for Apply
+
+	life life // what the leader remembers of OSDs; not replicated
+
+	// OnDestroy, if set, removes the accounts of an OSD that is destroyed, in
+	// the same proposal.
+	OnDestroy func(osd int32, uuid entity.UUID)
+	// MayWritePool, if set, says whether the OSD capabilities of a session's
+	// account let it write to a pool; "" is one that does not exist.
+	MayWritePool func(sess *service.Session, pool string) bool
+	// PoolInUse, if set, tells of pools that a file system uses.
+	PoolInUse func(pool int64) bool
+}
+
+// Stats is what the map's service asks of the statistics. All of it may be
+// unknown after a change of leaders.
+type Stats interface {
+	// PoolUsage returns the objects and bytes that clients stored in a pool.
+	PoolUsage(pool int64) (objects, bytes int64, ok bool)
+	// PoolCreated reports whether all groups of a pool have been made.
+	PoolCreated(pool int64, pgNum uint32) bool
+	// LastReport returns when an OSD was last heard of, zero for never.
+	LastReport(osd int32) time.Time
+	// Fullness returns the state bits nearfull, backfillfull and full as the
+	// OSD sees them.
+	Fullness(osd int32) (osdmap.State, bool)
+	// CleanFloor returns the oldest epoch that a group or an OSD may still
+	// need.
+	CleanFloor() (uint32, bool)
+	// Seq returns the sequence number of an OSD's last report.
+	Seq(osd int32) uint64
 }
 
 // New returns the service of a monitor.
-func New(h service.Host) *Service { return &Service{h: h} }
+func New(h service.Host) *Service {
+	return &Service{h: h, cur: osdmap.New(), meta: map[int32]map[string]string{}, snaps: map[int64]osdmap.SnapSet{}, stats: noStats{}, life: newLife()}
+}
 
 // UseStats tells where statistics come from; without, there are none.
 func (s *Service) UseStats(st Stats) { s.stats = st }
@@ -28,10 +73,28 @@ func (s *Service) Map() *osdmap.Map { return s.cur }
 
 // Metadata returns what an OSD told of itself when it booted, nil if it never
 // did. It is read only.
-func (s *Service) Metadata(osd int32) map[string]string { return nil }
+func (s *Service) Metadata(osd int32) map[string]string { return s.meta[osd] }
 
-// Stats is what the map's service asks of the statistics.
-type Stats interface{}
+// Daemons are the OSDs that told of themselves.
+func (s *Service) Daemons() []service.Daemon {
+	var all []service.Daemon
+	for _, osd := range slices.Sorted(maps.Keys(s.meta)) {
+		if s.cur.Exists(osd) {
+			all = append(all, service.Daemon{Type: entity.OSD, ID: strconv.Itoa(int(osd)), Metadata: s.meta[osd]})
+		}
+	}
+	return all
+}
+
+// noStats knows nothing.
+type noStats struct{}
+
+func (noStats) PoolUsage(int64) (objects, bytes int64, ok bool) { return 0, 0, false }
+func (noStats) PoolCreated(int64, uint32) bool                  { return false }
+func (noStats) LastReport(int32) time.Time                      { return time.Time{} }
+func (noStats) Fullness(int32) (osdmap.State, bool)             { return 0, false }
+func (noStats) CleanFloor() (uint32, bool)                      { return 0, false }
+func (noStats) Seq(int32) uint64                                { return 0 }
 
 var (
 	_ service.Service   = (*Service)(nil)
@@ -43,28 +106,51 @@ var (
 	_ service.Closer    = (*Service)(nil)
 	_ service.Checker   = (*Service)(nil)
 	_ service.Reporter  = (*Service)(nil)
+	_ service.Inventory = (*Service)(nil)
 )
 
-func (s *Service) Name() string                                  { return "osdmap" }
-func (s *Service) Load(r service.Reader) error                   { return nil }
-func (s *Service) Propose(now time.Time) []byte                  { return nil }
-func (s *Service) Apply(change []byte, w service.Writer) error   { return nil }
-func (s *Service) Drop()                                         {}
-func (s *Service) Found(g service.Genesis) []byte                { return nil }
-func (s *Service) Commands(t *command.Table)                     {}
-func (s *Service) Topics() []string                              { return []string{"osdmap"} }
-func (s *Service) Versions(topic string) (oldest, newest uint64) { return 0, 0 }
-func (s *Service) Publish(_ *service.Session, _ string, next uint64) ([]msg.Body, uint64) {
-	return nil, next
+// Name tags the service's changes.
+func (s *Service) Name() string { return "osdmap" }
+
+// Commands registers all commands, family by family.
+func (s *Service) Commands(t *command.Table) {
+	s.mapCommands(t)
+	s.metadataCommands(t)
+	s.osdCommands(t)
+	s.flagCommands(t)
+	s.limitCommands(t)
+	s.blocklistCommands(t)
+	s.pgCommands(t)
+	s.crushCommands(t)
+	s.crushTreeCommands(t)
+	s.crushRuleCommands(t)
+	s.crushClassCommands(t)
+	s.weightSetCommands(t)
+	s.poolCommands(t)
+	s.poolVarCommands(t)
+	s.quotaCommands(t)
+	s.applicationCommands(t)
+	s.poolSnapCommands(t)
+	s.profileCommands(t)
+	s.tierCommands(t)
 }
+
+// Messages are the types it takes.
 func (s *Service) Messages() []uint16 {
 	return []uint16{msg.TypeOSDBoot, msg.TypeOSDMarkDown, msg.TypeOSDAlive, msg.TypePoolOp}
 }
-func (s *Service) Receive(_ *service.Session, b msg.Body) service.Answer { return service.Answer{} }
-func (s *Service) SessionClosed(_ *service.Session)                      {}
-func (s *Service) Tick(now time.Time)                                    {}
-func (s *Service) Wake() time.Time                                       { return time.Time{} }
-func (s *Service) Checks(now time.Time) []service.Check                  { return nil }
-func (s *Service) StatusServices(now time.Time) []service.Line           { return nil }
-func (s *Service) StatusSections(now time.Time) []service.Section        { return nil }
-func (s *Service) StatusDump(f *jsonfmt.Formatter, now time.Time)        {}
+
+// Receive takes a message.
+func (s *Service) Receive(sess *service.Session, b msg.Body) service.Answer {
+	switch b := b.(type) {
+	case *msg.OSDBoot:
+		return s.boot(sess, b)
+	case *msg.OSDMarkDown:
+		return s.markMeDown(sess, b)
+	case *msg.OSDAlive:
+		return s.alive(sess, b)
+	case *msg.PoolOp:
+		return s.poolOp(sess, b)
+	}
+	return service.Answer{}
+}
