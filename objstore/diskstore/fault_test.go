@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/disk"
@@ -431,6 +433,60 @@ func TestConcurrentCollections(t *testing.T) {
 	}
 	if r, err := s.Check(true); err != nil || len(r.Findings) > 0 {
 		t.Fatalf("%+v, %v", r, err)
+	}
+	must(t, s.Close())
+}
+
+// When there is no room for metadata, growing transactions are refused, others
+// pass, nothing is lost, and with room all goes on.
+func TestNoRoomForMetadata(t *testing.T) {
+	t.Parallel()
+	opt := testOptions(t)
+	var full atomic.Bool
+	opt.MetaFS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".sst") {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	s := create(t, opt)
+	write := func(i int) error {
+		return submit(s, func(tx *objstore.Txn) {
+			tx.Write(objstore.MetaColl, name(i), 0, buffer.ListOf(content(i, 4096)))
+		})
+	}
+	must(t, write(0))
+	must(t, write(1))
+	full.Store(true)
+	n := 2
+	for ; ; n++ {
+		if err := write(n); errors.Is(err, objstore.ErrNoSpace) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if n > 2000 {
+			t.Fatal("never full")
+		}
+	}
+	must(t, submit(s, func(tx *objstore.Txn) { tx.Remove(objstore.MetaColl, name(0)) }))
+	for i := 1; i < n; i++ {
+		l, err := s.Read(objstore.MetaColl, name(i), 0, 4096)
+		if err != nil || !bytes.Equal(l.Bytes(), content(i, 4096)) {
+			t.Fatal(i, err)
+		}
+		l.Release()
+	}
+	full.Store(false)
+	must(t, s.Close()) // flushes
+	s = open(t, opt)
+	must(t, write(n))
+	for i := 1; i <= n; i++ {
+		l, err := s.Read(objstore.MetaColl, name(i), 0, 4096)
+		if err != nil || !bytes.Equal(l.Bytes(), content(i, 4096)) {
+			t.Fatal(i, err)
+		}
+		l.Release()
 	}
 	must(t, s.Close())
 }

@@ -2,6 +2,7 @@ package diskstore
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/objstore/diskstore/alloc"
@@ -10,6 +11,11 @@ import (
 // The file's space is allocated in the file system before blocks of it are
 // handed out, so that a full file system is known of when a transaction can
 // still be refused.
+
+// metaRetry is how long Pebble rests when it found no room, before it tries
+// again. Until then, and until a checkpoint has seen that there is room, only
+// transactions that give something up are taken.
+const metaRetry = 50 * time.Millisecond
 
 // metaReserve is what growing leaves free on a file system of so many bytes,
 // for metadata.

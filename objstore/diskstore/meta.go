@@ -11,6 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/pulpo-storage/pulpo/errno"
 )
 
 // metaFormat is the version of Pebble's files. It only grows.
@@ -20,14 +22,20 @@ const metaFormat = pebble.FormatTableFormatV6
 // table, unless a checkpoint comes first. There are seldom more than two.
 const memTableSize = 16 << 20
 
+// metaEvents is what Pebble tells the store.
+type metaEvents struct {
+	fatal   func(error) // Pebble cannot go on
+	noSpace func(error) // a table could not be written; Pebble tries again
+}
+
 // pebbleOptions are those that are good for onodes: values of a few hundred
 // bytes, found by their whole key, many of them rewritten soon.
-func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger, bad func(error)) *pebble.Options {
+func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger, on metaEvents) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
 		DisableWAL:                  true,
 		FormatMajorVersion:          metaFormat,
-		Logger:                      &pebbleLog{log, bad},
+		Logger:                      &pebbleLog{log, on.fatal},
 		CacheSize:                   cacheBytes + 2*memTableSize, // Pebble takes memtables out of it
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: 4,
@@ -49,7 +57,11 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger, bad func(error
 	})
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: func(err error) {
-			if !errors.Is(err, context.Canceled) {
+			switch {
+			case errors.Is(err, context.Canceled):
+			case errno.Code(err) == -int32(errno.ENOSPC):
+				on.noSpace(err)
+			default:
 				log.Error("metadata: background error", "err", err)
 			}
 		},

@@ -110,7 +110,7 @@ func create(opt *Options) error {
 		return err
 	}
 
-	db, err := openMeta(opt, true, &gatedFS{opt.MetaFS, func() error { return nil }}, func(error) {})
+	db, err := openMeta(opt, true, &gatedFS{opt.MetaFS, func() error { return nil }}, metaEvents{func(error) {}, func(error) {}})
 	if err != nil {
 		return err
 	}
@@ -171,9 +171,17 @@ func (s *Store) open() error {
 	}
 	s.opt.Size = s.super.Size
 	s.cache = newCache(int(s.opt.CacheBytes / 2))
-	db, err := openMeta(&s.opt, false, &gatedFS{s.opt.MetaFS, s.gate}, func(err error) {
-		s.fatal.Store(true)
-		s.fail(err)
+	db, err := openMeta(&s.opt, false, &gatedFS{s.opt.MetaFS, s.gate}, metaEvents{
+		fatal: func(err error) {
+			s.fatal.Store(true)
+			s.fail(err)
+		},
+		noSpace: func(err error) {
+			if !s.fsFull.Swap(true) {
+				s.opt.Log.Error("no room for metadata", "path", s.opt.Disk.Path(), "err", err)
+			}
+			time.Sleep(metaRetry)
+		},
 	})
 	if err != nil {
 		return err
@@ -250,13 +258,13 @@ func (s *Store) openFile() (err error) {
 	return nil
 }
 
-func openMeta(opt *Options, create bool, metaFS vfs.FS, bad func(error)) (*pebble.DB, error) {
+func openMeta(opt *Options, create bool, metaFS vfs.FS, on metaEvents) (*pebble.DB, error) {
 	if create {
 		if err := opt.MetaFS.RemoveAll(opt.MetaPath); err != nil {
 			return nil, err
 		}
 	}
-	o := pebbleOptions(metaFS, opt.CacheBytes/2, opt.Log, bad)
+	o := pebbleOptions(metaFS, opt.CacheBytes/2, opt.Log, on)
 	o.ErrorIfNotExists = !create
 	o.ErrorIfExists = create
 	db, err := pebble.Open(opt.MetaPath, o)
