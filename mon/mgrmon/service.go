@@ -1,29 +1,46 @@
 package mgrmon
 
 import (
+	"strconv"
 	"time"
 
-	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/mon/osdmon"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
 // Service holds the statistics. It has no replicated state of its own.
 type Service struct {
 	h   service.Host
-	osd *osdmon.Service
+	osd cluster
+	pgs pgmap
+
+	ticked time.Time // of the last sample of the rates
+}
+
+// cluster is what the statistics need of the OSD map's service.
+type cluster interface{ Map() *osdmap.Map }
+
+// listener is told of each report: the OSD is alive.
+type listener interface {
+	Heard(sess *service.Session, osd int32)
 }
 
 // New returns the statistics of a monitor, which serve osd too.
 func New(h service.Host, osd *osdmon.Service) *Service {
-	s := &Service{h: h, osd: osd}
+	s := newService(h, osd)
 	osd.UseStats(s)
 	return s
 }
 
+func newService(h service.Host, osd cluster) *Service {
+	return &Service{h: h, osd: osd, pgs: newPGMap()}
+}
+
 var (
+	_ osdmon.Stats      = (*Service)(nil)
 	_ service.Commander = (*Service)(nil)
 	_ service.Receiver  = (*Service)(nil)
 	_ service.Ticker    = (*Service)(nil)
@@ -31,14 +48,70 @@ var (
 	_ service.Reporter  = (*Service)(nil)
 )
 
-func (s *Service) Commands(t *command.Table) {}
+// Commands registers all commands, family by family.
+func (s *Service) Commands(t *command.Table) {
+	s.statCommands(t)
+	s.dfCommands(t)
+}
+
+// Messages are the types it takes.
 func (s *Service) Messages() []uint16 {
 	return []uint16{msg.TypeOSDReport, msg.TypeGetPoolStats, msg.TypeStatfs}
 }
-func (s *Service) Receive(_ *service.Session, b msg.Body) service.Answer { return service.Answer{} }
-func (s *Service) Tick(now time.Time)                                    {}
-func (s *Service) Wake() time.Time                                       { return time.Time{} }
-func (s *Service) Checks(now time.Time) []service.Check                  { return nil }
-func (s *Service) StatusServices(now time.Time) []service.Line           { return nil }
-func (s *Service) StatusSections(now time.Time) []service.Section        { return nil }
-func (s *Service) StatusDump(f *jsonfmt.Formatter, now time.Time)        {}
+
+// Receive takes a message.
+func (s *Service) Receive(sess *service.Session, b msg.Body) service.Answer {
+	switch b := b.(type) {
+	case *msg.OSDReport:
+		s.report(sess, b)
+	case *msg.GetPoolStats:
+		return s.poolStatsOf(sess, b)
+	case *msg.Statfs:
+		return s.statfs(sess, b)
+	}
+	return service.Answer{}
+}
+
+// pgmap returns the statistics, in step with the OSD map.
+func (s *Service) pgmap() *pgmap {
+	s.pgs.follow(s.osd.Map(), s.h.Now())
+	return &s.pgs
+}
+
+// ready reports whether all OSDs that are up have reported.
+func (s *Service) ready() bool {
+	p := s.pgmap()
+	for o := range p.m.MaxOSD {
+		if p.m.IsUp(o) && p.osds[o] == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Options that cannot be read have their stock value.
+
+func (s *Service) intOption(name string, def int64) int64 {
+	if n, err := strconv.ParseInt(s.h.Option(name), 10, 64); err == nil {
+		return n
+	}
+	return def
+}
+
+func (s *Service) floatOption(name string, def float64) float64 {
+	if f, err := strconv.ParseFloat(s.h.Option(name), 64); err == nil {
+		return f
+	}
+	return def
+}
+
+func (s *Service) boolOption(name string, def bool) bool {
+	if b, err := strconv.ParseBool(s.h.Option(name)); err == nil {
+		return b
+	}
+	return def
+}
+
+func (s *Service) secondsOption(name string, def float64) time.Duration {
+	return time.Duration(s.floatOption(name, def) * float64(time.Second))
+}
