@@ -12,6 +12,7 @@ package msg
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/entity"
@@ -80,7 +81,9 @@ func Decode(typ, version, compat uint16, front []byte, data buffer.List) (Body, 
 	if compat > newest {
 		return nil, fmt.Errorf("message type %d: needs a decoder of version %d, this is %d: %w", typ, compat, newest, errno.EBADMSG)
 	}
-	d := wire.NewDecoder(front)
+	d := decoders.Get().(*wire.Decoder)
+	defer func() { *d = wire.Decoder{}; decoders.Put(d) }()
+	*d = *wire.NewDecoder(front)
 	b.setPayload(data)
 	b.decodeFront(d, version)
 	// A newer writer may have appended to what this decoder knows.
@@ -93,6 +96,9 @@ func Decode(typ, version, compat uint16, front []byte, data buffer.List) (Body, 
 	}
 	return b, nil
 }
+
+// decoders are recycled: one escapes for each message otherwise.
+var decoders = sync.Pool{New: func() any { return new(wire.Decoder) }}
 
 // Known reports whether Decode knows a type.
 func Known(typ uint16) bool { return registry[typ] != nil }

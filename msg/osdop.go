@@ -265,7 +265,21 @@ type OSDOp struct {
 	SnapContext object.SnapContext
 	Retry       int32
 	Features    uint64
-	data        buffer.List
+
+	data buffer.List
+	few  [fewOps]Op // room for Ops, so that a usual request is one allocation
+}
+
+// fewOps is how many operations nearly all requests have at most: a write goes
+// with an allocation hint.
+const fewOps = 2
+
+// makeOps returns n operations, in few if they fit.
+func makeOps(few *[fewOps]Op, n int) []Op {
+	if n <= fewOps {
+		return few[:n:n]
+	}
+	return make([]Op, n)
 }
 
 func (*OSDOp) MsgType() uint16            { return TypeOSDOp }
@@ -335,17 +349,16 @@ func (m *OSDOp) decodeFront(d *wire.Decoder, version uint16) {
 		d.Failf("%d operations in %d bytes", n, d.Left())
 		return
 	}
-	m.Ops = make([]Op, n)
-	// Operations nearly always share one buffer; one that spans two is copied.
-	at, total := 0, m.data.Len()
+	m.Ops = makeOps(&m.few, n)
+	rest, left := cut{l: m.data}, m.data.Len()
 	for i := range m.Ops {
 		size := m.Ops[i].decode(d)
-		if size > total-at {
-			d.Failf("operation %d wants %d bytes of payload, %d left", i, size, total-at)
+		if size > left {
+			d.Failf("operation %d wants %d bytes of payload, %d left", i, size, left)
 			return
 		}
-		m.Ops[i].In = sliceRef(m.data, at, at+size)
-		at += size
+		m.Ops[i].In = rest.take(size)
+		left -= size
 	}
 	m.SnapID = object.SnapID(d.U64())
 	m.SnapContext.Seq = object.SnapID(d.U64())
@@ -354,15 +367,37 @@ func (m *OSDOp) decodeFront(d *wire.Decoder, version uint16) {
 	m.Features = d.U64()
 }
 
-func sliceRef(l buffer.List, i, j int) buffer.Ref {
-	switch part := l.Slice(i, j); len(part) {
-	case 0:
+// cut hands out a payload piece by piece.
+type cut struct {
+	l  buffer.List
+	at int // consumed of l[0]
+}
+
+// take returns the next n bytes, which the caller knows to be there. Operations
+// nearly always share one buffer; what spans two is copied.
+func (c *cut) take(n int) buffer.Ref {
+	if n == 0 {
 		return buffer.Ref{}
-	case 1:
-		return part[0]
-	default:
-		return buffer.Wrap(part.Bytes())
 	}
+	for c.at == c.l[0].Len() {
+		c.l, c.at = c.l[1:], 0
+	}
+	if c.l[0].Len()-c.at >= n {
+		c.at += n
+		return c.l[0].Slice(c.at-n, c.at)
+	}
+	b := make([]byte, 0, n)
+	for len(b) < n {
+		part := c.l[0].Bytes()[c.at:]
+		if len(part) > n-len(b) {
+			part = part[:n-len(b)]
+			c.at += len(part)
+		} else {
+			c.l, c.at = c.l[1:], 0
+		}
+		b = append(b, part...)
+	}
+	return buffer.Wrap(b)
 }
 
 // Payload is the input of all operations in order.
@@ -392,7 +427,9 @@ type OSDOpReply struct {
 	UserVersion   uint64
 	Redirected    bool // a redirect follows; never sent, refused when received
 	Trace         [3]uint64
-	data          buffer.List
+
+	data buffer.List
+	few  [fewOps]Op
 }
 
 func (*OSDOpReply) MsgType() uint16            { return TypeOSDOpReply }
@@ -434,15 +471,19 @@ func (m *OSDOpReply) decodeFront(d *wire.Decoder, version uint16) {
 	m.BadReplay.Decode(d)
 	m.Epoch = d.U32()
 	n := d.Count(opSize)
-	m.Ops = make([]Op, n)
+	m.Ops = makeOps(&m.few, n)
 	at, total := 0, m.data.Len()
 	for i := range m.Ops {
 		size := m.Ops[i].decode(d)
-		if size > total-at {
+		switch {
+		case size > total-at:
 			d.Failf("operation %d has %d bytes of output, %d left", i, size, total-at)
 			return
+		case size == total:
+			m.Ops[i].Out = m.data
+		default:
+			m.Ops[i].Out = m.data.Slice(at, at+size)
 		}
-		m.Ops[i].Out = m.data.Slice(at, at+size)
 		at += size
 	}
 	m.Retry = d.S32()
@@ -466,7 +507,11 @@ func (m *OSDOpReply) decodeFront(d *wire.Decoder, version uint16) {
 func (m *OSDOpReply) Payload() buffer.List {
 	var l buffer.List
 	for i := range m.Ops {
-		l = append(l, m.Ops[i].Out...)
+		if out := m.Ops[i].Out; l == nil {
+			l = out[:len(out):len(out)] // of its own once more is appended
+		} else {
+			l = append(l, out...)
+		}
 	}
 	return l
 }
