@@ -95,7 +95,7 @@ func decodeOnodeKey(k []byte) (coll uint64, o object.ID, err error) {
 	case 2:
 		o.Name, o.Key = o.Key, ""
 	case 1, 3:
-		if o.Name, k, ok3 = cutString(k); (o.Name < o.Key) != (mark == 1) || o.Name == o.Key {
+		if o.Name, k, ok3 = cutString(k); o.Key == "" || o.Name == o.Key || (o.Name < o.Key) != (mark == 1) {
 			ok3 = false
 		}
 	default:
