@@ -1,0 +1,148 @@
+// Package pulpotest runs a cluster inside a test: a monitor and OSDs in the
+// process of the test, which stock clients and the rados package can use.
+//
+//	func TestMine(t *testing.T) {
+//		c := pulpotest.Start(t, pulpotest.Options{})
+//		pool := c.Pool("data")
+//		if err := pool.WriteFull(t.Context(), "greeting", []byte("hello")); err != nil { ... }
+//		out, err := exec.Command("rados", "--conf", c.Conf, "-p", "data", "ls").Output()
+//	}
+//
+// Everything is gone when the test ends. The package is part of Pulpo's
+// promised API.
+package pulpotest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/node"
+	"github.com/pulpo-storage/pulpo/rados"
+)
+
+// Options say what cluster a test wants. The zero value is good.
+type Options struct {
+	// Dir is where the cluster lives. Empty: a directory that is removed at the
+	// end of the test. A directory that is given stays, and a later Start goes on
+	// with what is in it.
+	Dir  string
+	OSDs int // 0: one, or those that Dir has
+	// Log is where the daemons and the client log; nil: nowhere.
+	Log *slog.Logger
+}
+
+// startLimit bounds the start of a cluster on a slow machine.
+const startLimit = time.Minute
+
+// Cluster is a cluster that runs.
+type Cluster struct {
+	Dir     string // the cluster's directory
+	Conf    string // its ceph.conf, for stock tools
+	Keyring string // the key of client.admin
+	// Client is connected as client.admin.
+	Client *rados.Cluster
+
+	t    testing.TB
+	opts Options
+	node *node.Cluster
+}
+
+// Start starts a cluster and connects to it. It is stopped at the end of the
+// test.
+func Start(t testing.TB, o Options) *Cluster {
+	t.Helper()
+	if o.Dir == "" {
+		// Not t.TempDir: the name of a test may be longer than the path of a
+		// socket can be.
+		dir, err := os.MkdirTemp("", "pulpotest")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Error(err)
+			}
+		})
+		o.Dir = dir
+	}
+	c := &Cluster{Dir: o.Dir, Keyring: filepath.Join(o.Dir, "ceph.client.admin.keyring"), t: t, opts: o}
+	t.Cleanup(c.Stop)
+	c.start()
+	return c
+}
+
+func (c *Cluster) start() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), startLimit)
+	defer cancel()
+	n, err := node.Start(ctx, node.Options{Dir: c.Dir, OSDs: c.opts.OSDs, Log: c.opts.Log})
+	if err != nil {
+		c.t.Fatalf("start a cluster: %v", err)
+	}
+	c.node = n
+	if err := n.WaitReady(ctx); err != nil {
+		c.t.Fatalf("start a cluster: %v", err)
+	}
+	c.Conf = n.Conf()
+	c.Client = c.Connect()
+}
+
+// Connect connects one more client; it is closed at the end of the test.
+func (c *Cluster) Connect(opts ...rados.Option) *rados.Cluster {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), startLimit)
+	defer cancel()
+	if c.opts.Log != nil {
+		opts = append([]rados.Option{rados.WithLog(c.opts.Log.With("daemon", "client"))}, opts...)
+	}
+	client, err := rados.ConnectFile(ctx, c.Conf, opts...)
+	if err != nil {
+		c.t.Fatalf("connect to the cluster: %v", err)
+	}
+	c.t.Cleanup(func() { client.Close() })
+	return client
+}
+
+// Pool opens a pool of the client; one that does not exist is made.
+func (c *Cluster) Pool(name string) *rados.Pool {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), startLimit)
+	defer cancel()
+	p, err := c.Client.Pool(ctx, name)
+	if errors.Is(err, rados.ErrNotFound) {
+		p, err = c.Client.CreatePool(ctx, name)
+	}
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return p
+}
+
+// Stop stops the cluster and waits until it has. Its directory stays until the
+// end of the test.
+func (c *Cluster) Stop() {
+	c.t.Helper()
+	if c.Client != nil {
+		c.Client.Close()
+		c.Client = nil
+	}
+	if c.node != nil {
+		if err := c.node.Close(); err != nil {
+			c.t.Errorf("stop the cluster: %v", err)
+		}
+		c.node = nil
+	}
+}
+
+// Restart stops the cluster and starts it on the same directory. Client is a
+// new one then.
+func (c *Cluster) Restart() {
+	c.t.Helper()
+	c.Stop()
+	c.start()
+}

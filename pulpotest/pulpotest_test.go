@@ -1,0 +1,73 @@
+package pulpotest_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/pulpo-storage/pulpo/pulpotest"
+	"github.com/pulpo-storage/pulpo/rados"
+)
+
+func TestClusterOutlivesRestart(t *testing.T) {
+	t.Parallel()
+	c := pulpotest.Start(t, pulpotest.Options{})
+	if _, err := os.Stat(c.Keyring); err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	pool := c.Pool("data")
+	for i := range 20 {
+		if err := pool.WriteFull(ctx, fmt.Sprint(i), bytes.Repeat([]byte{byte(i)}, 1<<i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fsid := c.Client.FSID()
+	c.Restart()
+	if c.Client.FSID() != fsid {
+		t.Fatalf("cluster %s, was %s", c.Client.FSID(), fsid)
+	}
+	pool = c.Pool("data")
+	n := 0
+	for o, err := range pool.Objects(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		var i int
+		if _, err := fmt.Sscan(o.Name, &i); err != nil {
+			t.Fatal(err)
+		}
+		got, err := pool.ReadFull(ctx, o.Name)
+		if err != nil || !bytes.Equal(got, bytes.Repeat([]byte{byte(i)}, 1<<i)) {
+			t.Fatalf("%s: %d bytes, %v", o.Name, len(got), err)
+		}
+		n++
+	}
+	if n != 20 {
+		t.Fatalf("%d objects", n)
+	}
+}
+
+func TestSecondClient(t *testing.T) {
+	t.Parallel()
+	c := pulpotest.Start(t, pulpotest.Options{})
+	other := c.Connect()
+	if other.InstanceID() == c.Client.InstanceID() {
+		t.Fatal("two clients of one number")
+	}
+	if _, err := other.Pool(t.Context(), "nothing"); !errors.Is(err, rados.ErrNotFound) {
+		t.Fatal(err)
+	}
+	if err := c.Pool("shared").WriteFull(t.Context(), "o", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	p, err := other.Pool(t.Context(), "shared")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.ReadFull(t.Context(), "o"); err != nil || string(got) != "x" {
+		t.Fatalf("%q, %v", got, err)
+	}
+}
