@@ -91,6 +91,9 @@ type Histogram struct {
 }
 
 func newHistogram(axes []Axis) *Histogram {
+	if len(axes) == 0 {
+		panic("BUG: metric: histogram without an axis")
+	}
 	size := 1
 	for i := range axes {
 		axes[i].check()
