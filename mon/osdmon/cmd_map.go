@@ -210,8 +210,11 @@ func (s *Service) cmdSetMaxOSD(c *command.Call) command.Reply {
 func (s *Service) cmdUtilization(c *command.Call) command.Reply {
 	m := s.cur
 	count := make([]int, m.MaxOSD)
+	total := 0
 	for _, id := range poolIDs(m) {
-		for seed := range m.Pools[id].PGNum {
+		p := m.Pools[id]
+		total += int(p.PGNum) * int(p.Size)
+		for seed := range p.PGNum {
 			for _, o := range m.PGToUpActing(object.PG{Pool: id, Seed: seed}).Up {
 				if o >= 0 && o < m.MaxOSD {
 					count[o]++
@@ -219,14 +222,13 @@ func (s *Service) cmdUtilization(c *command.Call) command.Reply {
 			}
 		}
 	}
-	total, in := 0, 0
+	n := 0 // OSDs that are up and in
 	least, most := int32(-1), int32(-1)
 	for o := range m.MaxOSD {
-		if m.IsOut(o) {
+		if !m.IsUp(o) || m.IsOut(o) {
 			continue
 		}
-		in++
-		total += count[o]
+		n++
 		if least < 0 || count[o] < count[least] {
 			least = o
 		}
@@ -234,25 +236,24 @@ func (s *Service) cmdUtilization(c *command.Call) command.Reply {
 			most = o
 		}
 	}
-	var avg uint64
-	var dev, baseline float64
-	if in > 0 {
-		avg = uint64(total / in)
-		for o := range m.MaxOSD {
-			if m.IsIn(o) {
-				d := float64(count[o]) - float64(avg)
-				dev += d * d
-			}
-		}
-		dev = math.Sqrt(float64(float32(dev / float64(in))))
-		p := 1 / float64(in)
-		baseline = math.Sqrt(float64(float32(float64(total) * p * (1 - p))))
+	if n == 0 {
+		return command.Reply{}
 	}
+	avg := uint64(total / n)
+	dev := 0.0
+	for o := range m.MaxOSD {
+		if m.IsUp(o) && m.IsIn(o) {
+			d := float64(count[o]) - float64(avg)
+			dev += d * d
+		}
+	}
+	dev = math.Sqrt(float64(float32(dev / float64(n))))
+	baseline := math.Sqrt(float64(avg) * (1 - 1/float64(n)))
 	// Ceph computes in single precision.
 	single := func(v float64) float64 { return float64(float32(v)) }
 	plain := func() string {
 		out := fmt.Sprintf("avg %d\nstddev %s (expected baseline %s)\n", avg, jsonfmt.Short(single(dev)), jsonfmt.Short(single(baseline)))
-		if least >= 0 && avg > 0 {
+		if avg > 0 {
 			part := func(o int32) string { return jsonfmt.Short(float64(float32(count[o]) / float32(avg))) }
 			out += fmt.Sprintf("min osd.%d with %d pgs (%s * mean)\n", least, count[least], part(least))
 			out += fmt.Sprintf("max osd.%d with %d pgs (%s * mean)\n", most, count[most], part(most))
@@ -264,12 +265,10 @@ func (s *Service) cmdUtilization(c *command.Call) command.Reply {
 			f.Uint("avg_pgs", avg)
 			f.Float("std_dev", single(dev))
 			f.Float("expected_baseline_std_dev", single(baseline))
-			if least >= 0 {
-				f.Int("min_osd", int64(least))
-				f.Int("min_osd_pgs", int64(count[least]))
-				f.Int("max_osd", int64(most))
-				f.Int("max_osd_pgs", int64(count[most]))
-			}
+			f.Int("min_osd", int64(least))
+			f.Int("min_osd_pgs", int64(count[least]))
+			f.Int("max_osd", int64(most))
+			f.Int("max_osd_pgs", int64(count[most]))
 		})
 	})
 }
@@ -309,9 +308,12 @@ func (s *Service) cmdObjectMap(c *command.Call) command.Reply {
 
 func (s *Service) cmdPGMap(c *command.Call) command.Reply {
 	m := s.cur
-	pg, r, ok := s.pgArg(c, m)
-	if !ok {
-		return r
+	pg, err := c.PG("pgid")
+	if err != nil {
+		return command.Fail(errno.EINVAL, "invalid pgid '%s'", c.Str("pgid"))
+	}
+	if m.Pools[pg.Pool] == nil {
+		return command.Fail(errno.ENOENT, "pg '%v' does not exist", pg)
 	}
 	actual := m.Pools[pg.Pool].RawToActual(pg)
 	at := m.PGToUpActing(pg)
@@ -328,18 +330,6 @@ func (s *Service) cmdPGMap(c *command.Call) command.Reply {
 			dumpInts(f, "acting", "acting_osd", at.Acting)
 		})
 	})
-}
-
-// pgArg reads the argument pgid, which must be of a group that exists.
-func (s *Service) pgArg(c *command.Call, m *osdmap.Map) (object.PG, command.Reply, bool) {
-	pg, err := c.PG("pgid")
-	if err != nil {
-		return pg, command.Fail(errno.EINVAL, "invalid pgid '%s'", c.Str("pgid")), false
-	}
-	if p := m.Pools[pg.Pool]; p == nil || pg.Seed >= p.PGNum {
-		return pg, command.Fail(errno.ENOENT, "pgid '%v' does not exist", pg), false
-	}
-	return pg, command.Reply{}, true
 }
 
 func (s *Service) cmdLsPools(c *command.Call) command.Reply {
