@@ -65,6 +65,7 @@ type Client struct {
 	renew chan struct{} // tickets are wanted; capacity 1
 	ready chan struct{} // closed when monitor map and configuration are there
 	done  chan struct{} // closed by Close
+	keyed chan struct{} // closed when there are rotating secrets
 	end   sync.WaitGroup
 
 	mu      sync.Mutex
@@ -108,7 +109,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	c := &Client{
 		cfg: cfg, log: cfg.Log, mons: cfg.Mons, ring: new(cephx.SecretRing),
-		lost: make(chan struct{}, 1), renew: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}),
+		lost: make(chan struct{}, 1), renew: make(chan struct{}, 1), ready: make(chan struct{}), done: make(chan struct{}), keyed: make(chan struct{}),
 		subs: map[string]*subscription{}, calls: map[uint64]*call{},
 	}
 	c.host, _ = os.Hostname()
@@ -230,6 +231,22 @@ func (c *Client) Options() map[string]string {
 // Rotating holds the rotating secrets of a daemon's service, for the accepting
 // side of authentication.
 func (c *Client) Rotating() *cephx.SecretRing { return c.ring }
+
+// WaitRotating waits until a daemon has the secrets of its service; before that
+// it can let nobody in.
+func (c *Client) WaitRotating(ctx context.Context) error {
+	if c.cephx == nil {
+		return nil
+	}
+	select {
+	case <-c.keyed:
+		return nil
+	case <-c.done:
+		return c.Err()
+	case <-ctx.Done():
+		return fmt.Errorf("monclient: rotating secrets: %w", context.Cause(ctx))
+	}
+}
 
 // run hunts for a session, then supervises it, until the client ends.
 func (c *Client) run() {
@@ -586,6 +603,14 @@ func (c *Client) takeAuth(b *msg.AuthReply) {
 	if secrets != nil {
 		if err := c.ring.Set(*secrets); err != nil {
 			c.log.Warn("rotating secrets are not taken", "err", err)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		select {
+		case <-c.keyed:
+		default:
+			close(c.keyed)
 		}
 	}
 }

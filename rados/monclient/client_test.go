@@ -291,10 +291,11 @@ func TestDaemonGetsRotatingSecrets(t *testing.T) {
 	t.Parallel()
 	m := startMon(t, cephx.TTLs{})
 	c := started(t, m, Config{Name: entity.AuthName{Type: entity.OSD, ID: "0"}, Key: m.osd})
-	for deadline := time.Now().Add(20 * time.Second); c.Rotating().Stale(time.Now(), 0); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("no rotating secrets")
-		}
+	if err := c.WaitRotating(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c.Rotating().Stale(time.Now(), 0) {
+		t.Fatal("no rotating secrets")
 	}
 	// A body that expects no reply, and one that nobody here knows the answer to.
 	if err := c.Send(&msg.OSDAlive{}); err != nil {
