@@ -190,12 +190,19 @@ func (t *TreeView) Dump(f *jsonfmt.Formatter) {
 	})
 }
 
-// DumpWith is Dump for devices with further fields, as in `ceph osd tree`.
+// DumpWith is DumpItem with further fields for devices, as in `ceph osd tree`.
 func (t *TreeView) DumpWith(f *jsonfmt.Formatter, item TreeItem, more func()) {
+	t.DumpWithAll(f, item, func() {
+		if item.ID >= 0 {
+			more()
+		}
+	})
+}
+
+// DumpWithAll is DumpWith for buckets too, as in `ceph osd df`.
+func (t *TreeView) DumpWithAll(f *jsonfmt.Formatter, item TreeItem, more func()) {
 	t.dumpFields(f, item)
-	if item.ID >= 0 {
-		more()
-	}
+	more()
 	t.dumpChildren(f, item)
 }
 
