@@ -146,6 +146,16 @@ var stateNames = []struct {
 	{PGSnapTrimError, "snaptrim_error"}, {PGFailedRepair, "failed_repair"},
 }
 
+// ParsePGState returns the state with a name of those that String prints.
+func ParsePGState(name string) (PGState, bool) {
+	for _, n := range stateNames {
+		if n.name == name {
+			return n.bit, true
+		}
+	}
+	return 0, false
+}
+
 // String is Ceph's form: active+clean.
 func (s PGState) String() string {
 	out := ""
@@ -196,6 +206,9 @@ func (s *PGStat) times() []*time.Time {
 		&s.LastUndegraded, &s.LastFullsized, &s.LastScrubStamp, &s.LastDeepStamp, &s.LastCleanScrub,
 	}
 }
+
+// minPGStat is the length of one with empty lists.
+const minPGStat = 545
 
 func (s PGStat) Encode(e *wire.Encoder) {
 	m := e.Begin(1, 1)
@@ -328,8 +341,8 @@ func (m *OSDReport) decodeFront(d *wire.Decoder, _ uint16) {
 	m.ID = d.S32()
 	m.Epoch = d.U32()
 	m.Stat.Decode(d)
-	m.PGs = wire.DecodeSlice(d, 6, func() (s PGStat) { s.Decode(d); return s })
-	m.Pools = wire.DecodeSlice(d, 14, func() (p PoolUsage) { p.Pool = d.S64(); p.Store.Decode(d); return p })
+	m.PGs = wire.DecodeSlice(d, minPGStat, func() (s PGStat) { s.Decode(d); return s })
+	m.Pools = wire.DecodeSlice(d, 8+minStoreStats, func() (p PoolUsage) { p.Pool = d.S64(); p.Store.Decode(d); return p })
 	m.Full = d.U32()
 }
 

@@ -437,6 +437,9 @@ type LogEntry struct {
 	Channel string // cluster, audit
 }
 
+// minLogEntry is the length of an entry with empty strings.
+const minLogEntry = 54
+
 func (l LogEntry) Encode(e *wire.Encoder) {
 	m := e.Begin(5, 5)
 	l.Name.Encode(e)
@@ -481,7 +484,7 @@ func (m *Log) EncodeFront(e *wire.Encoder) {
 func (m *Log) decodeFront(d *wire.Decoder, _ uint16) {
 	m.Paxos.decode(d)
 	m.FSID.Decode(d)
-	m.Entries = wire.DecodeSlice(d, 6, func() (l LogEntry) { l.Decode(d); return l })
+	m.Entries = wire.DecodeSlice(d, minLogEntry, func() (l LogEntry) { l.Decode(d); return l })
 }
 
 // LogAck confirms log entries to a daemon (MLogAck).
@@ -546,7 +549,7 @@ func (m *GetPoolStatsReply) EncodeFront(e *wire.Encoder) {
 func (m *GetPoolStatsReply) decodeFront(d *wire.Decoder, v uint16) {
 	m.Paxos.decode(d)
 	m.FSID.Decode(d)
-	m.Pools = wire.DecodeMap(d, 10, func() (k string, s PoolStat) {
+	m.Pools = wire.DecodeMap(d, 4+minPoolStat, func() (k string, s PoolStat) {
 		k = d.Str()
 		s.Decode(d)
 		return k, s

@@ -34,7 +34,6 @@ type OpCode uint16
 const (
 	opModeRead  OpCode = 0x1000
 	opModeWrite OpCode = 0x2000
-	opModeMask  OpCode = 0xf000
 	opTypeMask  OpCode = 0x0f00
 	opTypePG    OpCode = 0x0500
 )
@@ -67,7 +66,7 @@ const (
 	OpDelete         OpCode = 0x2205
 	OpAppend         OpCode = 0x2206
 	OpSetTrunc       OpCode = 0x2208
-	OpTmapUp         OpCode = 0x220a
+	OpTmapUp         OpCode = 0x320a // reads, too
 	OpTmapPut        OpCode = 0x220b
 	OpCreate         OpCode = 0x220d
 	OpRollback       OpCode = 0x220e
@@ -94,15 +93,15 @@ const (
 	OpPGLSFilter     OpCode = 0x1502
 	OpPGNLS          OpCode = 0x1505
 	OpPGNLSFilter    OpCode = 0x1506
-	OpPGScrub        OpCode = 0x2411
+	OpScrubLS        OpCode = 0x1507
 	OpPGHitsetLs     OpCode = 0x1503
 	OpPGHitsetGet    OpCode = 0x1504
 )
 
-// IsRead and IsWrite tell by the code's mode. OpCall is a read by its code;
-// what a method does, the class says.
-func (c OpCode) IsRead() bool  { return c&opModeMask == opModeRead }
-func (c OpCode) IsWrite() bool { return c&opModeMask == opModeWrite }
+// IsRead and IsWrite tell by the code's mode; a few are both. OpCall is a read by
+// its code; what a method does, the class says.
+func (c OpCode) IsRead() bool  { return c&opModeRead != 0 }
+func (c OpCode) IsWrite() bool { return c&opModeWrite != 0 }
 
 // IsPG reports whether the operation is on a placement group, not an object.
 func (c OpCode) IsPG() bool { return c&opTypeMask == opTypePG }
@@ -122,7 +121,7 @@ var opNames = map[OpCode]string{
 	OpCopyFrom2: "copy-from2", OpGetXattr: "getxattr", OpGetXattrs: "getxattrs", OpCmpXattr: "cmpxattr",
 	OpSetXattr: "setxattr", OpSetXattrs: "setxattrs", OpResetXattrs: "resetxattrs", OpRmXattr: "rmxattr",
 	OpCall: "call", OpPGLS: "pgls", OpPGLSFilter: "pgls-filter", OpPGNLS: "pgnls",
-	OpPGNLSFilter: "pgnls-filter", OpPGScrub: "scrub", OpPGHitsetLs: "pg-hitset-ls", OpPGHitsetGet: "pg-hitset-get",
+	OpPGNLSFilter: "pgnls-filter", OpScrubLS: "scrubls", OpPGHitsetLs: "pg-hitset-ls", OpPGHitsetGet: "pg-hitset-get",
 }
 
 func (c OpCode) String() string {

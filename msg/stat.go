@@ -2,6 +2,14 @@ package msg
 
 import "github.com/pulpo-storage/pulpo/wire"
 
+// The lengths of encodings, with empty maps and names: how many can be in a
+// message is known before room is made for them.
+const (
+	minObjectStats = 6 + 28*8 + 4*4 + 8*8
+	minStoreStats  = 6 + 10*8
+	minPoolStat    = 6 + 6 + minObjectStats + 4 + 2*8 + 2*4 + minStoreStats + 4
+)
+
 // ObjectStats are sums over objects (object_stat_sum_t).
 type ObjectStats struct {
 	Bytes, Objects, Clones, Copies                  int64
@@ -151,7 +159,7 @@ func (s *PoolStat) Decode(d *wire.Decoder) {
 	env := d.Begin("pool_stat_t", 7)
 	c := d.Begin("object_stat_collection_t", 2)
 	s.Objects.Decode(d)
-	s.Categories = wire.DecodeMap(d, 10, func() (k string, v ObjectStats) { k = d.Str(); v.Decode(d); return k, v })
+	s.Categories = wire.DecodeMap(d, 4+minObjectStats, func() (k string, v ObjectStats) { k = d.Str(); v.Decode(d); return k, v })
 	d.End(c)
 	s.LogSize = d.S64()
 	s.OndiskLog = d.S64()
