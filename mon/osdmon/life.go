@@ -90,8 +90,6 @@ func (s *Service) boot(sess *service.Session, b *msg.OSDBoot) service.Answer {
 			return service.Answer{}
 		case v.IsUp(b.ID) && v.ClientAddrs[b.ID].Equal(b.Public) && v.ClusterAddrs[b.ID].Equal(b.Cluster):
 			return service.Answer{} // is up
-		case v.Info[b.ID].UpFrom > b.Epoch && b.Epoch > 0 && v.IsUp(b.ID):
-			return service.Answer{} // sent before it was marked up
 		}
 	} else if other, ok := v.OSDByUUID(b.UUID); ok {
 		s.h.Log(msg.LogWarn, "", "osd.%d boots with the uuid %v of osd.%d", b.ID, b.UUID, other)
@@ -100,9 +98,12 @@ func (s *Service) boot(sess *service.Session, b *msg.OSDBoot) service.Answer {
 	if !s.mayMarkUp(v, b.ID) {
 		return service.Answer{}
 	}
-	if v.IsUp(b.ID) {
-		// Another process had its place. Everybody must see that one go first.
-		s.setState(b.ID, 0, osdmap.StateUp)
+	if s.cur.IsUp(b.ID) {
+		// Another process had its place. Everybody must see that one go first,
+		// in an epoch of its own.
+		if v.IsUp(b.ID) {
+			s.setState(b.ID, 0, osdmap.StateUp)
+		}
 		s.life.retry = append(s.life.retry, retry{sess, b})
 		return service.Answer{}
 	}
@@ -250,6 +251,16 @@ func (s *Service) alive(sess *service.Session, b *msg.OSDAlive) service.Answer {
 		s.stage().NewUpThru[b.ID] = b.Want
 	}
 	return service.Answer{}
+}
+
+// lead begins to watch the OSDs.
+func (s *Service) lead(now time.Time) {
+	s.life.since = now
+	for _, o := range existing(s.cur) {
+		if s.cur.IsDown(o) && s.cur.IsIn(o) {
+			s.life.downAt[o] = now
+		}
+	}
 }
 
 // follow updates what is remembered after a commit.

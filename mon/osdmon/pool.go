@@ -180,9 +180,6 @@ func (s *Service) createPool(n newPool, now time.Time) (int64, command.Reply, bo
 	if n.size < 1 || n.size > maxPoolSize {
 		return no(errno.EINVAL, "pool size must be between 1 and %d", maxPoolSize)
 	}
-	if n.size == 1 && !s.boolOption("mon_allow_pool_size_one", false) {
-		return no(errno.EPERM, "configuring pool size as 1 is disabled by default.")
-	}
 	if r, ok := s.checkPGNum(-1, n.pgNum, n.size); !ok {
 		return 0, r, false
 	}

@@ -163,8 +163,8 @@ var poolVars = []poolVar{
 	opt(osdmap.OptCompressionMaxBlobSize, bytesOpt),
 	opt(osdmap.OptCompressionMinBlobSize, bytesOpt),
 	opt(osdmap.OptCsumType, func(_ *Service, e *poolEdit) command.Reply {
-		n := slices.Index(csumTypes, e.val)
-		if n < 0 {
+		n := slices.Index(csumTypes[1:], e.val) + 1
+		if n == 0 {
 			return command.Fail(errno.EINVAL, "unrecognized csum_type '%s'", e.val)
 		}
 		e.n, e.nErr = int64(n), ""
@@ -219,7 +219,6 @@ var poolVars = []poolVar{
 	}),
 	opt(osdmap.OptDedupChunkAlgorithm, oneOf("unrecognized fingerprint_algorithm '%s'", "fixed", "fastcdc")),
 	opt(osdmap.OptDedupCDCChunkSize, func(_ *Service, e *poolEdit) command.Reply { return e.needInt("int value") }),
-	{name: "eio", show: flag("", osdmap.PoolFlagEIO).show, kind: setOnly, set: flag("", osdmap.PoolFlagEIO).set},
 	flag("bulk", osdmap.PoolFlagBulk),
 	opt(osdmap.OptPGNumMax, func(_ *Service, e *poolEdit) command.Reply {
 		if r := e.needInt("int value"); r.Failed() {
@@ -233,7 +232,7 @@ var poolVars = []poolVar{
 	{name: "pgp_num_actual", kind: setOnly, set: (*Service).setPGPNumActual},
 }
 
-var csumTypes = []string{0: "none", 1: "none", 2: "xxhash32", 3: "xxhash64", 4: "crc32c", 5: "crc32c_16", 6: "crc32c_8"}
+var csumTypes = []string{1: "none", 2: "xxhash32", 3: "xxhash64", 4: "crc32c", 5: "crc32c_16", 6: "crc32c_8"}
 
 func csumName(n int64) string {
 	if n >= 0 && n < int64(len(csumTypes)) {

@@ -86,6 +86,11 @@ func (s *Service) Daemons() []service.Daemon {
 	return all
 }
 
+// Place returns the device class of an OSD and the buckets above it by type.
+func (s *Service) Place(osd int32) (class string, loc map[string]string) {
+	return s.cur.Crush.ClassOf(osd), s.cur.Crush.Location(osd)
+}
+
 // noStats knows nothing.
 type noStats struct{}
 

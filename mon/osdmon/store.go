@@ -96,7 +96,6 @@ type proposal struct {
 func (s *Service) Load(r service.Reader) error {
 	s.r = r
 	s.Drop()
-	s.proposed = nil
 	s.meta = map[int32]map[string]string{}
 	s.snaps = map[int64]osdmap.SnapSet{}
 	raw := r.Get(keyRange)
@@ -155,12 +154,14 @@ func (s *Service) Propose(now time.Time) []byte {
 		Inc: inc.Encode(osdmap.FullCRC(full)), Meta: s.p.meta, OldMeta: s.p.oldMeta, Purged: s.p.purged, First: s.trimTo(),
 	})
 	s.proposed = &proposal{b, next, full}
-	s.Drop()
+	s.p = pending{}
 	return b
 }
 
-// Drop forgets what is pending.
-func (s *Service) Drop() { s.p = pending{} }
+// Drop forgets what is pending, and what only a leader knows.
+func (s *Service) Drop() {
+	s.p, s.proposed, s.life = pending{}, nil, newLife()
+}
 
 // Apply folds a committed change in.
 func (s *Service) Apply(b []byte, w service.Writer) error {

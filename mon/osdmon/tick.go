@@ -24,7 +24,7 @@ func (s *Service) Wake() time.Time {
 // Tick stages what follows from the passing of time and from statistics.
 func (s *Service) Tick(now time.Time) {
 	if s.life.since.IsZero() {
-		s.life.since = now
+		s.lead(now)
 	}
 	s.retryBoots()
 	if s.life.news {
