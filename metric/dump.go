@@ -8,7 +8,7 @@ import (
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 )
 
-// The numbers of perfcounter_type_d.
+// The numbers of perfcounter_type_d, doc/protocol/admin.md#performance-counters.
 const (
 	typeTime      = 0x1
 	typeU64       = 0x2

@@ -4,7 +4,7 @@ import (
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
-// Message types that carry maps.
+// Message types that carry maps; what is in them, doc/protocol/maps.md says.
 const (
 	TypeMDSMap     = 21
 	TypeOSDMap     = 41

@@ -7,7 +7,7 @@ import (
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
-// Message types between clients and monitors.
+// Message types between clients and monitors, doc/protocol/mon.md#messages.
 const (
 	TypePing               = 2
 	TypeMonMap             = 4

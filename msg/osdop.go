@@ -12,7 +12,7 @@ import (
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
-// Message types between clients and OSDs.
+// Message types between clients and OSDs, doc/protocol/osd.md#messages.
 const (
 	TypeOSDOp       = 42
 	TypeOSDOpReply  = 43
@@ -158,7 +158,8 @@ const (
 	FlagReturnVec     uint32 = 0x4000000
 )
 
-// Op is one operation of a request, and of its reply (OSDOp with ceph_osd_op).
+// Op is one operation of a request, and of its reply (OSDOp with ceph_osd_op),
+// doc/protocol/osd.md#ceph_osd_op.
 // Args is the 28-byte union; the accessors say which member is meant.
 type Op struct {
 	Code   OpCode
@@ -247,7 +248,7 @@ func (o *Op) decode(d *wire.Decoder) int {
 	return int(binary.LittleEndian.Uint32(b[34:]))
 }
 
-// OSDOp is a request to an OSD (MOSDOp).
+// OSDOp is a request to an OSD (MOSDOp), doc/protocol/osd.md#mosdop-v8.
 type OSDOp struct {
 	PG          object.SPG
 	Hash        uint32 // full hash of the object
@@ -412,7 +413,7 @@ func (m *OSDOp) Payload() buffer.List {
 
 func (m *OSDOp) setPayload(l buffer.List) { m.data = l }
 
-// OSDOpReply answers OSDOp (MOSDOpReply).
+// OSDOpReply answers OSDOp (MOSDOpReply), doc/protocol/osd.md#mosdopreply-v8.
 type OSDOpReply struct {
 	OID           string
 	PG            object.PG

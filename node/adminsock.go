@@ -21,6 +21,8 @@ import (
 // a length in network byte order and the output. It is what "ceph daemon" talks
 // to.
 //
+// doc/protocol/admin.md#conversation
+//
 // Whoever may open the socket has all rights, so only its owner may.
 type AdminSocket struct {
 	ln  net.Listener
