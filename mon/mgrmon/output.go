@@ -3,6 +3,8 @@ package mgrmon
 import (
 	"strings"
 
+	"github.com/pulpo-storage/pulpo/errno"
+
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
 )
@@ -38,4 +40,18 @@ func (s *Service) answerWhole(c *command.Call, plain func() string, body func(f 
 		return command.Text(plain())
 	}
 	return command.Text(s.info(c, body))
+}
+
+// refuse fails a command of the manager; who wants a document gets an empty one.
+func (s *Service) refuse(c *command.Call, no errno.Errno, format string, args ...any) command.Reply {
+	r := command.Fail(no, format, args...)
+	if c.Format != command.Plain {
+		r.Output = []byte(s.info(c, func(*jsonfmt.Formatter) {}))
+	}
+	return r
+}
+
+// unhandled is for words that no part of the manager knows.
+func (s *Service) unhandled(c *command.Call) command.Reply {
+	return command.Fail(errno.EINVAL, "No handler found for '%s'", c.Prefix)
 }

@@ -16,9 +16,7 @@ func (s *Service) report(sess *service.Session, b *msg.OSDReport) {
 		return
 	}
 	s.pgmap().report(b, s.h.Now())
-	if l, ok := s.osd.(listener); ok {
-		l.Heard(sess, b.ID)
-	}
+	s.osd.Heard(sess, b.ID)
 }
 
 // What follows is for the OSD map's service (osdmon.Stats).

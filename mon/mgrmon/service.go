@@ -21,10 +21,9 @@ type Service struct {
 }
 
 // cluster is what the statistics need of the OSD map's service.
-type cluster interface{ Map() *osdmap.Map }
-
-// listener is told of each report: the OSD is alive.
-type listener interface {
+type cluster interface {
+	Map() *osdmap.Map
+	// Heard notes that an OSD is alive.
 	Heard(sess *service.Session, osd int32)
 }
 
@@ -51,7 +50,15 @@ var (
 // Commands registers all commands, family by family.
 func (s *Service) Commands(t *command.Table) {
 	s.statCommands(t)
+	s.dumpCommands(t)
+	s.listCommands(t)
+	s.stuckCommands(t)
 	s.dfCommands(t)
+	s.osdDfCommands(t)
+	s.poolStatsCommands(t)
+	s.perfCommands(t)
+	s.safetyCommands(t)
+	s.scrubCommands(t)
 }
 
 // Messages are the types it takes.

@@ -19,10 +19,16 @@ type poolSum struct {
 
 // osdSum are the statistics of some OSDs added up (osd_stat_t).
 type osdSum struct {
-	space                   msg.StoreStats
-	osds, pgs               int
-	commitMS, applyMS       uint32
-	snapTrimQueue, repaired int64
+	space             msg.StoreStats
+	osds, pgs         int
+	commitMS, applyMS uint32
+
+	// Of one OSD.
+	upFrom        uint32
+	seq           uint64
+	peers         []int32
+	snapTrimQueue uint64
+	snapTrimming  uint64
 }
 
 // sums is everything added up.
