@@ -142,7 +142,7 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 		t.Kind = EntryDelete
 		x.info = ObjectInfo{}
 	}
-	p.info.Stats.add(&x.stats)
+	p.info.Stats.Add(&x.stats)
 	txn := &objstore.Txn{Ops: x.txn.Ops}
 	x.txn.Ops = nil
 	p.logEntry(txn, t, e, e.Len())

@@ -125,6 +125,9 @@ type Ready struct {
 	Done []*Request
 	// Notes are worth a line in the log.
 	Notes []Note
+	// More: requests that were held back are to go on. When all of the above has
+	// been carried out, the loop takes up the next one before any other event.
+	More bool
 	// Fatal: the daemon must stop.
 	Fatal error
 }

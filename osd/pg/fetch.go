@@ -23,14 +23,13 @@ func (p *PG) onFetched(now time.Time, in *Fetched) {
 		c.req.fetched = map[int]*copyData{}
 	}
 	c.req.fetched[c.op] = c.got
-	waiting := append([]*Request{c.req}, o.waiting...)
-	o.waiting = nil
-	for _, r := range waiting {
-		// From the start: the object, or what its client may do, can be another
-		// by now.
-		r.Stage = StageQueued
-		p.request(now, r)
+	// From the start: the object, or what its client may do, can be another by
+	// now.
+	p.env.Requeue(c.req)
+	for _, r := range o.waiting {
+		p.env.Requeue(r)
 	}
+	o.waiting = nil
 }
 
 // refetch asks again, by a new map, for what is being fetched: who was asked

@@ -115,6 +115,10 @@ func (w *world) carryOut() {
 			events = append(events, Committed{Token: wr.Token})
 		}
 		if len(events) == 0 {
+			if next := w.env.Next(); next != nil {
+				w.pg.Step(w.now, next)
+				continue
+			}
 			return
 		}
 		for _, ev := range events {

@@ -29,20 +29,23 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 	if p.broken != nil || p.role == roleGone || p.osdmap != nil && m.Epoch <= p.osdmap.Epoch {
 		return
 	}
+	if p.osdmap == nil && m.Epoch < p.info.Epoch {
+		return // known; newer ones follow
+	}
 	old, oldPool, oldMap := p.mapping, p.pool, p.osdmap
 	p.takeMap(m)
 	switch {
 	case p.pool == nil:
 		p.remove(now)
 		return
-	case oldMap == nil && m.Epoch < p.info.Epoch:
-		return // known; newer ones follow
 	case oldMap == nil && m.Epoch == p.info.Epoch:
 		p.unsettled = true // the group was here before, in this interval
 	default:
 		p.noteFull(oldMap, oldPool)
-		if oldPool == nil || p.changedInterval(&old, oldPool) {
-			p.newInterval(&old, oldPool)
+		// Between maps that do not follow each other anything may have been.
+		gap := oldPool == nil || m.Epoch != oldMap.Epoch+1
+		if gap || p.changedInterval(&old, oldPool) {
+			p.newInterval(&old, oldPool, gap)
 		}
 	}
 	switch {
@@ -54,8 +57,16 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 		p.settle(now)
 	default:
 		p.refetch()
+		if p.created && m.Epoch-p.info.Epoch > rememberEvery {
+			var txn objstore.Txn
+			p.writeInfo(&txn)
+		}
 	}
 }
+
+// rememberEvery is after how many maps without news the group writes down how
+// far it is, so that a restart does not have to go through all of them again.
+const rememberEvery = 100
 
 // noteFull notes when writes that were sent before are to be dropped: their
 // clients did not know that there is no room.
@@ -75,13 +86,13 @@ func (p *PG) changedInterval(old *osdmap.Mapping, oldPool *osdmap.Pool) bool {
 		p.pool.PGNum != oldPool.PGNum
 }
 
-func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool) {
+func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 	h, e := &p.info.History, p.osdmap.Epoch
 	h.SameIntervalSince = e
-	if oldPool == nil || !slices.Equal(p.mapping.Up, old.Up) || p.mapping.UpPrimary != old.UpPrimary {
+	if gap || !slices.Equal(p.mapping.Up, old.Up) || p.mapping.UpPrimary != old.UpPrimary {
 		h.SameUpSince = e
 	}
-	if oldPool == nil || p.mapping.ActingPrimary != old.ActingPrimary {
+	if gap || p.mapping.ActingPrimary != old.ActingPrimary {
 		h.SamePrimarySince = e
 	}
 	if oldPool != nil && p.pool.PGNum != oldPool.PGNum {
@@ -95,6 +106,10 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool) {
 // begin settles what the group is in the present interval and writes its info.
 func (p *PG) begin(now time.Time, txn *objstore.Txn) {
 	p.settle(now)
+	p.writeInfo(txn)
+}
+
+func (p *PG) writeInfo(txn *objstore.Txn) {
 	p.info.Epoch = p.osdmap.Epoch
 	txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: infoKey, Value: wire.Marshal(&p.info)}})
 	p.submit(txn, nil, nil, object.Version{}, undo{})

@@ -86,7 +86,8 @@ type Stats struct {
 	Reads, ReadKB, Writes, WriteKB int64
 }
 
-func (s *Stats) add(t *Stats) {
+// Add adds t.
+func (s *Stats) Add(t *Stats) {
 	s.Bytes += t.Bytes
 	s.Objects += t.Objects
 	s.OmapObjects += t.OmapObjects

@@ -27,15 +27,39 @@ type Env struct {
 
 	ready Ready
 	taken bool
-	exec  execution // of the step that runs; kept for its space
+	again []*Request // to be taken up again, in order
+	exec  execution  // of the step that runs; kept for its space
 }
 
 // Ready returns what was decided since the last call.
 func (e *Env) Ready() Ready {
 	e.renew()
 	e.taken = true
+	e.ready.More = len(e.again) > 0
 	return e.ready
 }
+
+// Requeue puts a request that was held back at the end of those to be taken up
+// again. Each is an event of its own: what one decides must be carried out before
+// the next begins.
+func (e *Env) Requeue(r *Request) {
+	r.Stage = StageQueued
+	e.again = append(e.again, r)
+}
+
+// Next takes the first request that is to be taken up again; nil if there is none.
+func (e *Env) Next() *Request {
+	if len(e.again) == 0 {
+		return nil
+	}
+	r := e.again[0]
+	e.again[0] = nil
+	e.again = e.again[1:]
+	return r
+}
+
+// Pending is the number of requests that are to be taken up again.
+func (e *Env) Pending() int { return len(e.again) }
 
 // out is where decisions go.
 func (e *Env) out() *Ready {
@@ -448,4 +472,53 @@ func (p *PG) check() {
 			panic(fmt.Sprintf("BUG: pg %v: fetch %d of nobody", p.id, id))
 		}
 	}
+}
+
+// Requests calls f for each request that the group has and has not answered.
+func (p *PG) Requests(f func(*Request)) {
+	for _, l := range p.flights {
+		if l.req != nil {
+			f(l.req)
+		}
+		for _, r := range l.waiting {
+			f(r)
+		}
+	}
+	for _, o := range p.fetches {
+		f(o.fetching.req)
+	}
+	for _, o := range p.objects.byID {
+		for _, r := range o.waiting {
+			f(r)
+		}
+	}
+}
+
+// Removing reports whether the group's pool is gone and the group is not yet.
+func (p *PG) Removing() bool { return p.role == roleGone && !p.Gone() }
+
+// Drop forgets a request that no group has seen.
+func (e *Env) Drop(r *Request) {
+	if r.Message != nil {
+		r.Message.Release()
+		r.Message = nil
+	}
+	r.Stage = StageDone
+}
+
+// Send, Note and Fail are for what a loop decides beside its groups.
+func (e *Env) Send(s Send) { e.out().Sends = append(e.out().Sends, s) }
+func (e *Env) Note(n Note) { e.out().Notes = append(e.out().Notes, n) }
+func (e *Env) Fail(err error) {
+	if e.out().Fatal == nil {
+		e.out().Fatal = err
+	}
+}
+
+// Done returns the requests that have been finished since the last Ready.
+func (e *Env) Done() []*Request {
+	if e.taken {
+		return nil
+	}
+	return e.ready.Done
 }

@@ -9,13 +9,13 @@ import (
 
 // stamps are when the group was last in a state (pg_stat_t).
 type stamps struct {
-	fresh, change, active, peered, clean, unstale, undegraded, fullsized time.Time
-	scrub, deepScrub                                                     time.Time
-	state                                                                msg.PGState
+	fresh, changed, active, peered, clean, unstale, undegraded, fullsized time.Time
+	scrub, deepScrub                                                      time.Time
+	state                                                                 msg.PGState
 }
 
 func (s *stamps) all(now time.Time) {
-	s.fresh, s.change, s.active, s.peered, s.clean, s.unstale, s.undegraded, s.fullsized = now, now, now, now, now, now, now, now
+	s.fresh, s.changed, s.active, s.peered, s.clean, s.unstale, s.undegraded, s.fullsized = now, now, now, now, now, now, now, now
 	s.scrub, s.deepScrub = now, now
 }
 
@@ -23,7 +23,7 @@ func (s *stamps) all(now time.Time) {
 func (s *stamps) enter(now time.Time, state msg.PGState) {
 	s.touch(now)
 	if s.state != state {
-		s.change, s.state = now, state
+		s.changed, s.state = now, state
 		s.touch(now)
 	}
 }
@@ -63,7 +63,7 @@ func (p *PG) stat() msg.PGStat {
 	s := msg.PGStat{
 		PG: p.id.PG, Version: i.LastUpdate, ReportedSeq: p.reportedSeq, ReportedEpoch: p.Epoch(), State: p.State(),
 		LogStart: i.LogTail, OndiskLogStart: i.LogTail, Created: h.EpochCreated, LastEpochClean: h.LastEpochClean,
-		LastFresh: t.fresh, LastChange: t.change, LastActive: t.active, LastPeered: t.peered, LastClean: t.clean,
+		LastFresh: t.fresh, LastChange: t.changed, LastActive: t.active, LastPeered: t.peered, LastClean: t.clean,
 		LastUnstale: t.unstale, LastUndegraded: t.undegraded, LastFullsized: t.fullsized,
 		LastScrub: h.LastScrub, LastDeepScrub: h.LastDeepScrub, LastScrubStamp: t.scrub, LastDeepStamp: t.deepScrub, LastCleanScrub: t.scrub,
 		LogSize: int64(live), Objects: p.objectStats(), Up: slices.Clone(p.mapping.Up), Acting: slices.Clone(p.mapping.Acting),

@@ -1,0 +1,538 @@
+package osd
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/buffer"
+	"github.com/pulpo-storage/pulpo/config"
+	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/jsonfmt"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/objclass"
+	"github.com/pulpo-storage/pulpo/osd/pg"
+	"github.com/pulpo-storage/pulpo/osdmap"
+)
+
+// Notes are those of package pg.
+const NoteCluster = pg.NoteCluster
+
+// Config is what an OSD is told when it is made.
+type Config struct {
+	ID       int32
+	Public   entity.AddrVec // where clients reach it, with the nonce of this process
+	Cluster  entity.AddrVec // other OSDs; empty: Public
+	HBFront  entity.AddrVec
+	HBBack   entity.AddrVec
+	Features uint64
+	Class    string            // device class
+	Weight   uint32            // CRUSH weight, 16.16: TiB
+	Location map[string]string // CRUSH location
+	Metadata map[string]string // for "osd metadata"
+	Shards   int
+	Options  *config.Config
+	Version  Version
+	// Perf prints counters ("perf dump"), the shell's and ours; may be nil.
+	Perf func(f *jsonfmt.Formatter, cmd PerfCommand)
+	// Devices are the store's, for "list_devices".
+	Devices []string
+}
+
+// Version is what "version" tells.
+type Version struct{ Version, Release, Type string }
+
+// PerfCommand is a question for counters.
+type PerfCommand struct {
+	Prefix          string // "perf dump", "perf schema", "perf reset", "perf histogram dump", ...
+	Logger, Counter string
+}
+
+// State is how far the daemon is.
+type State uint8
+
+const (
+	StateInitializing State = iota
+	StatePreboot            // has no map
+	StateBooting            // has asked to be marked up
+	StateActive
+	StateStopping // has asked to be marked down
+	StateStopped
+)
+
+var stateNames = [...]string{"initializing", "preboot", "booting", "active", "stopping", "stopped"}
+
+func (s State) String() string { return stateNames[s] }
+
+// Event is an input of the OSD.
+type Event interface{ osdEvent() }
+
+// Start begins; the shell has a connection to the monitors, or is looking for one.
+type Start struct{}
+
+// MonConnected says that there is a connection to a monitor, a new one.
+type MonConnected struct{}
+
+// MonMessage is a message of a monitor: *msg.OSDMap, *msg.OSDDownAck.
+type MonMessage struct{ Body msg.Body }
+
+// Committed says that the OSD's own transactions up to a token are durable, or
+// that the store failed.
+type Committed struct {
+	Token uint64
+	Err   error
+}
+
+// WantEpoch: a shard has requests that wait for a map.
+type WantEpoch struct{ Epoch uint32 }
+
+// Command is a command of a client ("ceph tell") or of the admin socket.
+type Command struct {
+	ID   any // given back with the reply
+	Text []string
+	In   buffer.List // borrowed
+}
+
+// Stop asks to stop gracefully; Ready.Stopped says when it has.
+type Stop struct{}
+
+// Tick lets time pass.
+type Tick struct{}
+
+func (Start) osdEvent()        {}
+func (MonConnected) osdEvent() {}
+func (MonMessage) osdEvent()   {}
+func (Committed) osdEvent()    {}
+func (WantEpoch) osdEvent()    {}
+func (Command) osdEvent()      {}
+func (Stop) osdEvent()         {}
+func (Tick) osdEvent()         {}
+func (Answer) osdEvent()       {}
+func (Moved) osdEvent()        {}
+
+// Moved are groups that a shard has split off, now for their own shards.
+type Moved struct{ Groups []object.SPG }
+
+// Ready is what the OSD decided, in the order in which it must happen.
+type Ready struct {
+	// Writes are transactions on the meta collection.
+	Writes []Write
+	// ToShards are events for shards.
+	ToShards []ToShard
+	// Subscribe: if not zero, subscribe to the osdmap from that epoch on.
+	Subscribe uint32
+	// WantFull: the subscription is to begin with a full map.
+	WantFull bool
+	ToMon    []msg.Body
+	Replies  []CommandReply
+	Notes    []pg.Note
+	Stopped  bool
+	Fatal    error
+}
+
+// Write is a transaction of the OSD itself.
+type Write struct {
+	Token uint64
+	Txn   *objstore.Txn
+}
+
+// ToShard is an event for a shard, or for all of them.
+type ToShard struct {
+	Shard int // -1: all
+	Event ShardEvent
+}
+
+// CommandReply answers a command.
+type CommandReply struct {
+	ID     any
+	Result int32
+	Status string
+	Out    []byte
+}
+
+// OSD is the part of the daemon that there is one of.
+type OSD struct {
+	cfg    Config
+	store  objstore.Store
+	shards []*Shard
+
+	super     superblock
+	maps      *Maps // Map is nil before the first
+	published atomic.Pointer[Maps]
+	givenTo   uint32        // epoch that the shards have; 0: none
+	ungiven   []*osdmap.Map // newer ones; they may not be in the store yet
+	state     State
+	upSince   uint32 // epoch in which we were marked up
+	bootAt    time.Time
+	stopAt    time.Time
+
+	ready     Ready
+	taken     bool
+	nextToken uint64
+	durable   uint64
+
+	handlers map[string]*handler
+	pgConfig *pg.Config
+	full     bool
+
+	asks    map[uint64]*ask
+	nextAsk uint64
+
+	reports report
+	wake    time.Time
+	bench   *bench
+}
+
+// New makes an OSD of what its store holds.
+func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
+	o := &OSD{cfg: cfg, store: store, maps: &Maps{}, asks: map[uint64]*ask{}, handlers: commands()}
+	var err error
+	if o.super, err = readSuper(store); err != nil {
+		return nil, err
+	}
+	if o.super.ID != cfg.ID {
+		return nil, fmt.Errorf("osd.%d: the store is that of osd.%d: %w", cfg.ID, o.super.ID, errno.EINVAL)
+	}
+	if o.cfg.Shards < 1 {
+		o.cfg.Shards = 1
+	}
+	if len(o.cfg.Cluster) == 0 {
+		o.cfg.Cluster = o.cfg.Public
+	}
+	o.pgConfig = groupConfig(cfg.Options, 0)
+	classes := Classes()
+	for i := range o.cfg.Shards {
+		o.shards = append(o.shards, newShard(i, o.cfg.Shards, cfg.ID, store, o.pgConfig, classes))
+	}
+	if e := o.super.NewestMap; e > 0 {
+		m, full, err := storedMap(store, e)
+		if err != nil {
+			return nil, fmt.Errorf("osd.%d: %w", cfg.ID, err)
+		}
+		o.maps = &Maps{Map: m, full: full, Oldest: o.super.OldestMap}
+		for e := o.super.NewestMap; e > o.super.OldestMap && len(o.maps.recent) < maxRecent; e-- {
+			b, err := readMeta(store, incName(e))
+			if err != nil {
+				break // there was none, or it is trimmed
+			}
+			o.maps.recent = append([][]byte{b}, o.maps.recent...)
+		}
+	}
+	colls, err := store.Collections()
+	if err != nil {
+		return nil, fmt.Errorf("osd.%d: %w", cfg.ID, err)
+	}
+	for _, c := range colls {
+		if err := o.shards[ShardOf(c.PG.PG, o.cfg.Shards)].load(now, c.PG); err != nil {
+			return nil, fmt.Errorf("osd.%d: %w", cfg.ID, err)
+		}
+	}
+	return o, nil
+}
+
+// Classes are the object classes that OSDs know.
+func Classes() objclass.Registry {
+	r := objclass.Registry{}
+	registerClasses(r)
+	return r
+}
+
+// Shards are the loops' machines. The shell steps each from one goroutine.
+func (o *OSD) Shards() []*Shard { return o.shards }
+
+// Published returns the newest maps that the shards were given; nil before. It
+// may be called from any goroutine.
+func (o *OSD) Published() *Maps { return o.published.Load() }
+
+// State is how far the daemon is.
+func (o *OSD) State() State { return o.state }
+
+// ID is the OSD's number.
+func (o *OSD) ID() int32 { return o.cfg.ID }
+
+// Disk is the uuid of the OSD's store.
+func (o *OSD) Disk() entity.UUID { return o.super.UUID }
+
+// Ready returns what was decided since the last call.
+func (o *OSD) Ready() Ready {
+	o.renew()
+	o.taken = true
+	return o.ready
+}
+
+func (o *OSD) renew() {
+	if o.taken {
+		o.taken = false
+		o.ready = Ready{Fatal: o.ready.Fatal, Stopped: o.ready.Stopped}
+	}
+}
+
+// Wake is when the OSD wants a Tick.
+func (o *OSD) Wake() time.Time { return o.wake }
+
+// Step takes in one event.
+func (o *OSD) Step(now time.Time, in Event) {
+	o.renew()
+	switch in := in.(type) {
+	case Start:
+		o.start(now)
+	case MonConnected:
+		o.subscribe()
+		if o.state == StateBooting || o.state == StatePreboot {
+			o.boot(now)
+		}
+	case MonMessage:
+		o.monMessage(now, in.Body)
+	case Committed:
+		if in.Err != nil {
+			o.fatal(fmt.Errorf("osd.%d: commit: %w", o.cfg.ID, in.Err))
+			return
+		}
+		o.durable = max(o.durable, in.Token)
+		o.benchCommitted(now)
+	case WantEpoch:
+		if in.Epoch > o.super.NewestMap {
+			o.subscribe()
+		}
+	case Command:
+		o.command(now, in)
+	case Answer:
+		o.answered(now, in)
+	case Moved:
+		for _, id := range in.Groups {
+			o.toShard(ShardOf(id.PG, o.cfg.Shards), Adopt{id})
+		}
+	case Stop:
+		o.stop(now)
+	case Tick:
+		o.tick(now)
+	default:
+		panic(fmt.Sprintf("BUG: osd: event %T", in))
+	}
+	o.schedule(now)
+}
+
+func (o *OSD) note(level pg.NoteLevel, text string, err error) {
+	o.ready.Notes = append(o.ready.Notes, pg.Note{Level: level, Text: text, Err: err})
+}
+
+func (o *OSD) fatal(err error) {
+	if o.ready.Fatal == nil {
+		o.ready.Fatal = err
+	}
+}
+
+func (o *OSD) submit(txn *objstore.Txn) uint64 {
+	o.nextToken++
+	o.ready.Writes = append(o.ready.Writes, Write{o.nextToken, txn})
+	return o.nextToken
+}
+
+func (o *OSD) toShard(i int, ev ShardEvent) {
+	o.ready.ToShards = append(o.ready.ToShards, ToShard{i, ev})
+}
+
+func (o *OSD) enter(s State) {
+	if o.state != s {
+		o.state = s
+		o.note(pg.NoteInfo, fmt.Sprintf("osd.%d is %v", o.cfg.ID, s), nil)
+	}
+}
+
+// subscribe asks for the maps after the newest.
+func (o *OSD) subscribe() { o.ready.Subscribe = o.super.NewestMap + 1 }
+
+func (o *OSD) start(now time.Time) {
+	o.enter(StatePreboot)
+	o.subscribe()
+	o.boot(now)
+}
+
+// bootEvery is how often to ask again to be marked up.
+const bootEvery = 5 * time.Second
+
+// boot asks to be marked up. It needs a map: a disk that has none may be a new
+// one, or one whose cluster has gone on without it.
+func (o *OSD) boot(now time.Time) {
+	if o.maps.Map == nil || o.state == StateStopping || o.state == StateStopped {
+		return
+	}
+	o.enter(StateBooting)
+	o.bootAt = now.Add(bootEvery)
+	o.ready.ToMon = append(o.ready.ToMon, &msg.OSDBoot{
+		ID: o.cfg.ID, UUID: o.super.UUID, Epoch: o.super.NewestMap, CleanBegin: o.super.Mounted, CleanEnd: o.super.CleanThru,
+		Public: o.cfg.Public, Cluster: o.cfg.Cluster, HBFront: o.cfg.HBFront, HBBack: o.cfg.HBBack, Features: o.cfg.Features,
+		Class: o.cfg.Class, Weight: o.cfg.Weight, Location: o.cfg.Location, Metadata: o.cfg.Metadata,
+	})
+}
+
+func (o *OSD) monMessage(now time.Time, body msg.Body) {
+	switch m := body.(type) {
+	case *msg.OSDMap:
+		o.onMaps(now, m)
+	case *msg.OSDDownAck:
+		if o.state == StateStopping {
+			o.stopped()
+		}
+	}
+}
+
+// isUp reports whether the map shows this process, and not one before it.
+func (o *OSD) isUp(m *osdmap.Map) bool {
+	return m.IsUp(o.cfg.ID) && m.ClientAddrs[o.cfg.ID].Equal(o.cfg.Public)
+}
+
+func (o *OSD) onMaps(now time.Time, in *msg.OSDMap) {
+	fresh, wantFull, err := o.takeMaps(in)
+	if err != nil {
+		o.note(NoteCluster, "maps of the monitors", err)
+		return
+	}
+	if wantFull {
+		o.ready.WantFull = true
+		o.subscribe()
+	}
+	if len(fresh) == 0 {
+		if in.Newest > o.super.NewestMap {
+			o.subscribe()
+		}
+		return
+	}
+	o.ungiven = append(o.ungiven, fresh...)
+	m := o.maps.Map
+	if u := m.UUID; o.cfg.ID < m.MaxOSD && m.Exists(o.cfg.ID) && !u[o.cfg.ID].IsZero() && u[o.cfg.ID] != o.super.UUID {
+		o.fatal(fmt.Errorf("osd.%d: the map knows another disk by this number, %v: %w", o.cfg.ID, u[o.cfg.ID], errno.EEXIST))
+		return
+	}
+	switch up := o.isUp(m); {
+	case o.state == StateStopping && !up:
+		o.stopped()
+	case o.state == StateStopping || o.state == StateStopped:
+	case up && o.state != StateActive:
+		o.upSince = m.Info[o.cfg.ID].UpFrom
+		o.super.Mounted, o.super.CleanThru = o.upSince, 0
+		var txn objstore.Txn
+		o.super.write(&txn)
+		o.submit(&txn)
+		o.enter(StateActive)
+		o.reports.now = true
+	case !up && o.state == StateActive:
+		o.note(NoteCluster, fmt.Sprintf("osd.%d: map e%d wrongly marked me down", o.cfg.ID, m.Epoch), nil)
+		o.enter(StateBooting)
+		o.giveMaps()
+		if m.Flags&osdmap.FlagNoUp == 0 && !m.IsDestroyed(o.cfg.ID) {
+			o.boot(now)
+		}
+		return
+	case !up:
+		// A map from before us, or we have been marked down to make place.
+		if o.bootAt.IsZero() || o.state == StatePreboot || !m.IsUp(o.cfg.ID) {
+			o.boot(now)
+		}
+	}
+	if o.state == StateActive || o.givenTo > 0 {
+		o.giveMaps()
+	}
+}
+
+// giveMaps hands the shards the maps that they lack.
+func (o *OSD) giveMaps() {
+	m := o.maps.Map
+	var list []*osdmap.Map
+	if o.givenTo == 0 {
+		// The first ones: all that the groups have not seen. What is missing was
+		// trimmed; the groups take a gap for a change.
+		first := m.Epoch + 1
+		if len(o.ungiven) > 0 {
+			first = o.ungiven[0].Epoch
+		}
+		for e := o.oldestNeeded(); e < first; e++ {
+			if old, _, err := storedMap(o.store, e); err == nil {
+				list = append(list, old)
+			}
+		}
+	}
+	list = append(list, o.ungiven...)
+	o.ungiven = nil
+	if len(list) == 0 {
+		return
+	}
+	o.givenTo = m.Epoch
+	o.published.Store(o.maps)
+	o.toShard(-1, NewMaps{o.maps, list})
+	// What the groups make of it is news for the monitors.
+	o.reports.now = true
+	o.reconfigure()
+}
+
+// oldestNeeded is the oldest epoch that a group has not gone beyond.
+func (o *OSD) oldestNeeded() uint32 {
+	oldest := o.super.NewestMap
+	for _, s := range o.shards {
+		for _, p := range s.groups {
+			oldest = min(oldest, max(p.Info().Epoch, 1))
+		}
+	}
+	return max(oldest, o.super.OldestMap)
+}
+
+// stop asks to be marked down first, so that clients look elsewhere before they
+// miss us.
+func (o *OSD) stop(now time.Time) {
+	if o.state == StateStopping || o.state == StateStopped {
+		return
+	}
+	was := o.state
+	o.enter(StateStopping)
+	if was != StateActive {
+		o.stopped()
+		return
+	}
+	o.stopAt = now.Add(o.cfg.Options.Seconds("osd_mon_shutdown_timeout"))
+	o.ready.ToMon = append(o.ready.ToMon, &msg.OSDMarkDown{ID: o.cfg.ID, Epoch: o.super.NewestMap})
+}
+
+// stopped is the end: the store says that it was a clean one.
+func (o *OSD) stopped() {
+	if o.state == StateStopped {
+		return
+	}
+	o.enter(StateStopped)
+	o.super.CleanThru = o.super.NewestMap
+	var txn objstore.Txn
+	o.super.write(&txn)
+	o.submit(&txn)
+	o.ready.Stopped = true
+}
+
+func (o *OSD) tick(now time.Time) {
+	switch {
+	case o.state == StateBooting && !now.Before(o.bootAt):
+		o.boot(now)
+	case o.state == StatePreboot:
+		o.subscribe()
+	case o.state == StateStopping && !now.Before(o.stopAt):
+		// The monitors are not there to tell; they will notice.
+		o.stopped()
+	}
+	o.reportTick(now)
+}
+
+// schedule sets when to be woken.
+func (o *OSD) schedule(now time.Time) {
+	o.wake = o.reports.next
+	if o.wake.IsZero() {
+		o.wake = now.Add(time.Second)
+	}
+	for _, t := range []time.Time{o.bootAt, o.stopAt} {
+		if (o.state == StateBooting || o.state == StateStopping) && t.After(now) && t.Before(o.wake) {
+			o.wake = t
+		}
+	}
+	if o.reports.now {
+		o.wake = now
+	}
+}

@@ -1,0 +1,368 @@
+package osd
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/objclass"
+	"github.com/pulpo-storage/pulpo/osd/pg"
+	"github.com/pulpo-storage/pulpo/osdmap"
+)
+
+// ShardOf is the shard that has a placement group, of so many.
+func ShardOf(g object.PG, shards int) int {
+	// Neighbours go to different shards, of small pools too.
+	return int((g.Seed + uint32(g.Pool)) % uint32(shards))
+}
+
+// ShardEvent is an input of a shard: *pg.Request, [ForPG], pg.SessionClosed,
+// pg.Tick, [Resume], [NewMaps], [Configure], [Adopt] or [Ask].
+type ShardEvent any
+
+// Resume takes up a request that was held back. The shell gives it after it has
+// carried out a Ready with More set, before any other event.
+type Resume struct{}
+
+// ForPG is an event of one group: pg.Committed, pg.SubmitFailed, pg.Fetched,
+// pg.BackoffAck.
+type ForPG struct {
+	PG    object.SPG
+	Event pg.Event
+}
+
+// NewMaps are the maps that follow those the shard has; the last of List is that
+// of Maps.
+type NewMaps struct {
+	Maps *Maps
+	List []*osdmap.Map
+}
+
+// Configure replaces the settings.
+type Configure struct {
+	Config *pg.Config
+	Full   bool // next to no room in the store
+}
+
+// Adopt makes the shard load a group that another one has split off.
+type Adopt struct{ PG object.SPG }
+
+// Ask is a question that the shard answers with [Answer].
+type Ask struct {
+	ID    uint64
+	About About
+	PG    object.SPG // AboutPG
+	All   bool       // AboutStats: also of groups that have not changed
+}
+
+// About is what a question is about.
+type About uint8
+
+const (
+	AboutStats About = iota // for the monitors
+	AboutOps                // requests under way, and those of late
+	AboutPG                 // one group
+)
+
+// Answer is what a shard knows.
+type Answer struct {
+	ID    uint64
+	Shard int
+
+	// AboutStats.
+	PGs     []msg.PGStat
+	Count   int // groups that it has
+	Slow    int // requests that take longer than they should
+	Oldest  time.Duration
+	Usage   map[int64]pg.Stats // by pool
+	Removal bool               // groups of pools that are gone are still there
+
+	// AboutOps.
+	InFlight []OpRecord
+	Recent   []OpRecord
+	SlowOps  []OpRecord
+
+	// AboutPG.
+	PG *pg.Query // nil: it has no such group
+}
+
+// ShardReady is what a shard decided.
+type ShardReady struct {
+	pg.Ready
+	Answers   []Answer
+	WantEpoch uint32       // not zero: requests wait for a map this new
+	Moved     []object.SPG // groups that were split off and belong to other shards
+}
+
+// Shard is the placement groups of one loop.
+type Shard struct {
+	index, count int
+	env          pg.Env
+	groups       map[object.SPG]*pg.PG
+	maps         *Maps // nil: nobody is served yet
+
+	// Requests that wait for a map; those of one session stay in order.
+	parked map[*pg.Session][]*pg.Request
+	// Sessions that were sent maps, and how new.
+	told map[*pg.Session]uint32
+
+	history history
+	extra   ShardReady
+	taken   bool
+	nextRun time.Time
+	warned  time.Time
+}
+
+func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry) *Shard {
+	return &Shard{
+		index: index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes},
+		groups: map[object.SPG]*pg.PG{}, parked: map[*pg.Session][]*pg.Request{}, told: map[*pg.Session]uint32{},
+	}
+}
+
+// Index is the shard's number, as ShardOf gives it.
+func (s *Shard) Index() int { return s.index }
+
+// Ready returns what was decided since the last call.
+func (s *Shard) Ready() ShardReady {
+	s.renew()
+	s.taken = true
+	s.extra.Ready = s.env.Ready()
+	return s.extra
+}
+
+func (s *Shard) renew() {
+	if s.taken {
+		s.taken = false
+		s.extra = ShardReady{}
+	}
+}
+
+// tickEvery is how often a shard looks after what waits.
+const tickEvery = 5 * time.Second
+
+// Wake is when the shard wants a pg.Tick.
+func (s *Shard) Wake() time.Time { return s.nextRun }
+
+// Step takes in one event.
+func (s *Shard) Step(now time.Time, in ShardEvent) {
+	s.renew()
+	switch in := in.(type) {
+	case *pg.Request:
+		if s.env.Pending() > 0 {
+			s.env.Requeue(in) // not before those that came earlier
+			break
+		}
+		s.request(now, in)
+	case Resume:
+		if r := s.env.Next(); r != nil {
+			s.request(now, r)
+		}
+	case ForPG:
+		if p := s.groups[in.PG]; p != nil {
+			p.Step(now, in.Event)
+			s.reap(in.PG, p)
+		}
+	case NewMaps:
+		s.newMaps(now, in)
+	case Configure:
+		s.env.Config, s.env.Full = in.Config, in.Full
+	case Adopt:
+		s.adopt(now, in.PG)
+	case pg.SessionClosed:
+		s.sessionClosed(now, in)
+	case pg.Tick:
+		s.tick(now)
+	case Ask:
+		s.extra.Answers = append(s.extra.Answers, s.answer(now, in))
+	default:
+		panic("BUG: osd: shard event of unknown type")
+	}
+	s.remember(now)
+}
+
+// request gives a request to its group, in the order of its session.
+func (s *Shard) request(now time.Time, r *pg.Request) {
+	if queue := s.parked[r.Session]; len(queue) > 0 || s.maps == nil || r.Op.Epoch > s.maps.Map.Epoch {
+		r.Stage = pg.StageWaitMap
+		s.parked[r.Session] = append(queue, r)
+		s.extra.WantEpoch = max(s.extra.WantEpoch, r.Op.Epoch)
+		return
+	}
+	s.share(r.Session, r.Op.Epoch)
+	p := s.groups[r.Op.PG]
+	if p == nil {
+		// Not ours, by our map. The client sends it again when it has that.
+		s.env.Drop(r)
+		return
+	}
+	p.Step(now, r)
+}
+
+// share sends a session whose map is old what it lacks; once for each map.
+func (s *Shard) share(to *pg.Session, has uint32) {
+	newest := s.maps.Map.Epoch
+	if has >= newest || has == 0 || s.told[to] >= newest {
+		return
+	}
+	s.env.Send(pg.Send{To: to, Body: s.maps.Since(max(has, s.told[to]))})
+	s.told[to] = newest
+}
+
+func (s *Shard) newMaps(now time.Time, in NewMaps) {
+	s.maps = in.Maps
+	ids := slices.SortedFunc(maps.Keys(s.groups), object.SPG.Compare)
+	for i, m := range in.List {
+		behind := i < len(in.List)-1
+		for _, id := range ids {
+			s.groups[id].Step(now, pg.MapChange{Map: m, Behind: behind})
+		}
+	}
+	for _, id := range ids {
+		s.reap(id, s.groups[id])
+	}
+	s.instantiate(now)
+	s.unpark()
+}
+
+// unpark lets requests go on that waited for a map.
+func (s *Shard) unpark() {
+	was := s.parked
+	s.parked = map[*pg.Session][]*pg.Request{}
+	// By arrival, so that the order does not depend on that of a map.
+	var all []*pg.Request
+	for _, queue := range was {
+		all = append(all, queue...)
+	}
+	slices.SortStableFunc(all, func(a, b *pg.Request) int { return a.Received.Compare(b.Received) })
+	for _, r := range all {
+		s.env.Requeue(r)
+	}
+}
+
+// instantiate makes the groups that this OSD is the primary of and does not have.
+func (s *Shard) instantiate(now time.Time) {
+	m := s.maps.Map
+	for _, pool := range slices.Sorted(maps.Keys(m.Pools)) {
+		p := m.Pools[pool]
+		for seed := range p.PGNum {
+			g := object.PG{Pool: pool, Seed: seed}
+			id := object.SPG{PG: g, Shard: object.NoShard}
+			if ShardOf(g, s.count) != s.index || s.groups[id] != nil || m.PGToUpActing(g).ActingPrimary != s.env.Whoami {
+				continue
+			}
+			if p.Has(osdmap.PoolFlagCreating) {
+				s.groups[id] = pg.Create(&s.env, id, m, now)
+			} else {
+				s.groups[id] = pg.Missing(&s.env, id, m, now)
+			}
+		}
+	}
+}
+
+// reap forgets a group that has been removed.
+func (s *Shard) reap(id object.SPG, p *pg.PG) {
+	if p.Gone() {
+		delete(s.groups, id)
+	}
+}
+
+// load reads a group from the store, before the shard runs.
+func (s *Shard) load(now time.Time, id object.SPG) error {
+	p, err := pg.Load(&s.env, id, now)
+	if err != nil {
+		return err
+	}
+	s.groups[id] = p
+	return nil
+}
+
+// adopt loads a group while the shard runs.
+func (s *Shard) adopt(now time.Time, id object.SPG) {
+	if err := s.load(now, id); err != nil {
+		s.env.Fail(err)
+		return
+	}
+	if s.maps != nil {
+		s.groups[id].Step(now, pg.MapChange{Map: s.maps.Map})
+	}
+}
+
+func (s *Shard) sessionClosed(now time.Time, in pg.SessionClosed) {
+	for _, r := range s.parked[in.Session] {
+		s.env.Drop(r)
+	}
+	delete(s.parked, in.Session)
+	delete(s.told, in.Session)
+	for _, p := range s.groups {
+		p.Step(now, in)
+	}
+}
+
+// tick looks for requests that take too long.
+func (s *Shard) tick(now time.Time) {
+	s.nextRun = now.Add(tickEvery)
+	slow, oldest := s.slow(now)
+	// Said again at growing distance, as long as it lasts.
+	if slow == 0 {
+		s.warned = time.Time{}
+		return
+	}
+	if s.warned.IsZero() || now.Sub(s.warned) > s.env.Config.ComplaintTime {
+		s.warned = now
+		s.env.Note(slowNote(slow, oldest, s.inFlight(now)))
+	}
+}
+
+// requests calls f for each request that is under way.
+func (s *Shard) requests(f func(*pg.Request)) {
+	for _, queue := range s.parked {
+		for _, r := range queue {
+			f(r)
+		}
+	}
+	for _, p := range s.groups {
+		p.Requests(f)
+	}
+}
+
+func (s *Shard) slow(now time.Time) (n int, oldest time.Duration) {
+	s.requests(func(r *pg.Request) {
+		if age := now.Sub(r.Received); age > s.env.Config.ComplaintTime {
+			n++
+			oldest = max(oldest, age)
+		}
+	})
+	return n, oldest
+}
+
+func (s *Shard) answer(now time.Time, in Ask) Answer {
+	a := Answer{ID: in.ID, Shard: s.index}
+	switch in.About {
+	case AboutStats:
+		a.Count = len(s.groups)
+		a.Usage = map[int64]pg.Stats{}
+		a.Slow, a.Oldest = s.slow(now)
+		for _, id := range slices.SortedFunc(maps.Keys(s.groups), object.SPG.Compare) {
+			p := s.groups[id]
+			u := a.Usage[id.Pool]
+			u.Add(&p.Info().Stats)
+			a.Usage[id.Pool] = u
+			if st, ok := p.Stat(now, in.All); ok {
+				a.PGs = append(a.PGs, st)
+			}
+			a.Removal = a.Removal || p.Removing()
+		}
+	case AboutOps:
+		a.InFlight = s.inFlight(now)
+		a.Recent, a.SlowOps = s.history.lists(now)
+	case AboutPG:
+		if p := s.groups[in.PG]; p != nil {
+			a.PG = p.Query()
+		}
+	}
+	return a
+}
