@@ -163,6 +163,10 @@ func (m *Messenger) admit(c *Conn, a *session.Acceptor) (replaced []*Conn, err e
 	if m.closed {
 		return nil, ErrClosed
 	}
+	m.conns[c] = struct{}{}
+	if c.policy.Stateless && c.state.Lossy {
+		return nil, nil
+	}
 	key := c.PeerAddr()
 	for _, old := range m.incoming[key] {
 		old.mu.Lock()
@@ -175,11 +179,11 @@ func (m *Messenger) admit(c *Conn, a *session.Acceptor) (replaced []*Conn, err e
 		}
 		old.mu.Unlock()
 		if meeting == session.Stale {
+			delete(m.conns, c)
 			return nil, fmt.Errorf("%w: late connection of %v", ErrReplaced, key)
 		}
 	}
 	m.incoming[key] = append(m.incoming[key], c)
-	m.conns[c] = struct{}{}
 	return replaced, nil
 }
 

@@ -25,8 +25,12 @@ const (
 
 // Policy is how sessions with one type of peer behave.
 type Policy struct {
-	Lossy    bool   // a lost connection ends the session; else it is resumed and replayed
-	Required uint64 // feature bits the peer must have
+	Lossy bool // a lost connection ends the session; else it is resumed and replayed
+	// Stateless lets a peer have several lossy sessions at a time, each on its
+	// own (stateless_server): stock clients open a second one with a monitor
+	// for "tell", and all have the cookie 0. Else a new one ends the old one.
+	Stateless bool
+	Required  uint64 // feature bits the peer must have
 	// MaxInflight bounds the bytes of received messages whose buffers this
 	// connection's handler has not released; reading stops above it. 0: 64 MiB.
 	MaxInflight int64

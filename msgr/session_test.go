@@ -269,6 +269,21 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
+// Where sessions are stateless a peer may have several that look the same.
+func TestStateless(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, Config{Auth: &NoneAuth{}, Policy: func(entity.Type) Policy { return Policy{Lossy: true, Stateless: true} }})
+	for seq := range uint64(3) {
+		if _, _, _, err := rawDial(t, server, clientAddr(1), 4100, &session.State{GlobalSeq: 9 - seq}, 0); err != nil {
+			t.Fatal(err)
+		}
+		server.want(t, "opened")
+	}
+	if n := server.Stats().Sessions; n != 3 {
+		t.Errorf("%d sessions, want 3", n)
+	}
+}
+
 func (m *Messenger) incomingOf(a entity.Addr) []*Conn {
 	m.mu.Lock()
 	defer m.mu.Unlock()
