@@ -388,6 +388,7 @@ func (m *Mon) commit(e *raftpb.Entry) error {
 	}
 	if m.leading && !m.caughtUp && e.GetTerm() == m.term {
 		m.caughtUp = true
+		m.Log(msg.LogInfo, "", "mon.%s is new leader, mons %s in quorum (ranks %s)", m.cfg.Name, strings.Join(m.Quorum().Names, ","), m.ranks())
 		m.parts.lead(m.now)
 	}
 	return nil

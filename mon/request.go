@@ -40,7 +40,8 @@ func (m *Mon) command(s *session, b msg.Body, tid uint64) {
 	case *msg.Command:
 		fsid, r.cmd, input, tell = b.FSID, b.Cmd, b.Data, !s.Mgr
 	}
-	if fsid != m.FSID() {
+	// Clients leave the cluster's id out of what they send to the manager.
+	if fsid != m.FSID() && !(s.Mgr && fsid.IsZero()) {
 		m.reply(r, command.Fail(errno.EPERM, "wrong fsid"))
 		return
 	}
@@ -59,7 +60,11 @@ func (m *Mon) command(s *session, b msg.Body, tid uint64) {
 		return
 	}
 	if call.Prefix == "get_command_descriptions" {
-		m.reply(r, command.Reply{Output: m.table.Describe(s.Mgr)})
+		descriptions := m.table.Describe
+		if s.Mgr {
+			descriptions = m.table.DescribeMgr
+		}
+		m.reply(r, command.Reply{Output: descriptions()})
 		return
 	}
 	r.entry = m.table.Find(call.Prefix)

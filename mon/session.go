@@ -31,13 +31,14 @@ func (m *Mon) opened(o SessionOpened) {
 	if id := o.Identity; id != nil {
 		s.Auth, s.GlobalID = id.Name, id.GlobalID
 		// A text that does not parse allows nothing.
-		if c, err := caps.ParseMon(id.Caps["mon"], id.Name.String()); err == nil {
-			s.Caps = c
-		} else {
-			m.log.Warn("capability does not parse", "entity", id.Name.String(), "err", err)
+		var err error
+		if o.Mgr {
+			s.MgrCaps, err = caps.ParseMgr(id.Caps["mgr"])
+		} else if s.Caps, err = caps.ParseMon(id.Caps["mon"], id.Name.String()); id.Caps["mon"] == "" {
+			err = nil // an account without business here
 		}
-		if c, err := caps.ParseMgr(id.Caps["mgr"]); err == nil {
-			s.MgrCaps = c
+		if err != nil {
+			m.log.Warn("capability does not parse", "entity", id.Name.String(), "err", err)
 		}
 	}
 	m.sessions[o.ID] = s

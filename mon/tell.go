@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pulpo-storage/pulpo/cephx/caps"
@@ -238,6 +239,16 @@ func (m *Mon) Quorum() monmon.Quorum {
 	}
 	q.Names = slices.Clone(all)
 	return q
+}
+
+// ranks are the numbers of the monitors that agree.
+func (m *Mon) ranks() string {
+	var out []string
+	for _, n := range m.Quorum().Names {
+		rank, _ := m.parts.mon.Map().Rank(n)
+		out = append(out, strconv.Itoa(rank))
+	}
+	return strings.Join(out, ",")
 }
 
 // Rank is this monitor's number.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -245,20 +246,69 @@ func (a Arg) acceptsOne(v any) bool {
 	return a.Type != "CephInt" && a.Type != "CephOsdName" && a.Type != "CephFloat"
 }
 
-// Describe renders the answer to get_command_descriptions, of all commands for
-// clients or only of those the manager takes, in the order of the stock release.
-func (t *Table) Describe(ofManager bool) []byte {
+// Describe renders the answer to get_command_descriptions for clients of the
+// monitors: the commands in the order of the stock release.
+func (t *Table) Describe() []byte {
+	return describe(slices.DeleteFunc(slices.Clone(stock()), func(d Description) bool { return t.clients[d.Prefix] == nil }))
+}
+
+// DescribeMgr renders the manager's answer: its own part of the commands, and
+// those to the daemon itself.
+func (t *Table) DescribeMgr() []byte {
+	own := slices.DeleteFunc(slices.Clone(stock()), func(d Description) bool {
+		return t.clients[d.Prefix] == nil || d.Flags&FlagMgr == 0
+	})
+	for _, d := range t.tellDescriptions() {
+		if e := t.clients[d.Prefix]; e == nil || e.Flags&FlagMgr == 0 {
+			own = append(own, d)
+		}
+	}
+	return describe(own)
+}
+
+// DescribeTell renders the answer of the daemon itself.
+func (t *Table) DescribeTell() []byte { return describe(t.tellDescriptions()) }
+
+func describe(all []Description) []byte {
 	var f jsonfmt.Formatter
-	n := 0
 	f.Object("", func() {
-		for _, d := range stock() {
-			if t.clients[d.Prefix] != nil && (!ofManager || d.Flags&FlagMgr != 0) {
-				d.dump(&f, n)
-				n++
-			}
+		for i, d := range all {
+			d.dump(&f, i)
 		}
 	})
 	return []byte(f.JSON())
+}
+
+// tellDescriptions are those of the commands to the daemon itself, with the
+// stock release's arguments where it publishes the command.
+func (t *Table) tellDescriptions() []Description {
+	var out []Description
+	for _, name := range slices.Sorted(maps.Keys(t.tell)) {
+		d := t.tell[name].Description
+		for _, s := range stock() {
+			if s.Prefix == name && s.Flags&FlagNoForward != 0 {
+				d.sig = s.sig
+			}
+		}
+		if d.sig == nil {
+			sig := []any{}
+			for _, w := range strings.Fields(name) {
+				sig = append(sig, w)
+			}
+			for _, a := range tellArgs[name] {
+				sig = append(sig, a)
+			}
+			d.sig, _ = json.Marshal(sig)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// tellArgs are the arguments of commands that only daemons themselves have.
+var tellArgs = map[string][]map[string]string{
+	"config get": {{"name": "var", "type": "CephString"}},
+	"config set": {{"name": "var", "type": "CephString"}, {"name": "val", "type": "CephString", "n": "N"}},
 }
 
 func (d Description) dump(f *jsonfmt.Formatter, n int) {
@@ -273,42 +323,11 @@ func (d Description) dump(f *jsonfmt.Formatter, n int) {
 
 // Help renders the answer to "help" of the daemon itself.
 func (t *Table) Help() []byte {
-	names := make([]string, 0, len(t.tell))
-	for n := range t.tell {
-		names = append(names, n)
-	}
-	slices.Sort(names)
 	var f jsonfmt.Formatter
 	f.Object("", func() {
-		for _, n := range names {
+		for _, n := range slices.Sorted(maps.Keys(t.tell)) {
 			f.Str(n, t.tell[n].Help)
 		}
 	})
 	return []byte(f.Pretty())
-}
-
-// DescribeTell renders get_command_descriptions of the daemon itself.
-func (t *Table) DescribeTell() []byte {
-	names := make([]string, 0, len(t.tell))
-	for n := range t.tell {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	var f jsonfmt.Formatter
-	f.Object("", func() {
-		for i, name := range names {
-			d := t.tell[name].Description
-			for _, s := range stock() {
-				if s.Prefix == name {
-					d.sig = s.sig
-				}
-			}
-			if d.sig == nil {
-				words, _ := json.Marshal(strings.Fields(name))
-				d.sig = words
-			}
-			d.dump(&f, i)
-		}
-	})
-	return []byte(f.JSON())
 }

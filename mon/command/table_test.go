@@ -31,7 +31,7 @@ func TestDescribe(t *testing.T) {
 		Perm   string
 		Flags  int
 	}
-	if err := json.Unmarshal(tab.Describe(false), &got); err != nil {
+	if err := json.Unmarshal(tab.Describe(), &got); err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 4 {

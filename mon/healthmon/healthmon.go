@@ -70,6 +70,7 @@ type Service struct {
 	known   map[string]service.Check // at the last look
 	looked  bool
 	nextTry time.Time
+	hour    time.Time // of the last line about the whole
 }
 
 // New makes the service.
@@ -198,6 +199,12 @@ func (s *Service) Tick(now time.Time) {
 		}
 		delete(s.change(), code)
 	}
+	if hour := now.Truncate(time.Hour); !s.hour.IsZero() && hour.After(s.hour) {
+		s.hour = hour
+		s.host.Log(msg.LogInfo, "", "overall %s", strings.TrimSuffix(s.line(all, now), "\n"))
+	} else if s.hour.IsZero() {
+		s.hour = hour
+	}
 	if !s.looked {
 		// The leader before may have noted the same; what is wrong now is known.
 		s.looked, s.known = true, all
@@ -265,23 +272,7 @@ func (s *Service) health(c *command.Call) command.Reply {
 	detail := c.Has("detail")
 	return c.Either(func() string {
 		var b strings.Builder
-		b.WriteString(s.worst(all).String())
-		var open []string
-		for _, code := range codes(all) {
-			if _, muted := s.mutes[code]; !muted {
-				open = append(open, all[code].Summary)
-			}
-		}
-		if len(open) > 0 {
-			b.WriteString(" " + strings.Join(open, "; "))
-		}
-		if len(s.mutes) > 0 {
-			if len(open) > 0 {
-				b.WriteByte(';')
-			}
-			b.WriteString(" (muted: " + s.mutedList(c.Now) + ")")
-		}
-		b.WriteByte('\n')
+		b.WriteString(s.line(all, c.Now))
 		if detail {
 			for _, code := range codes(all) {
 				s.detail(&b, all[code], c.Now)
@@ -289,6 +280,27 @@ func (s *Service) health(c *command.Call) command.Reply {
 		}
 		return b.String()
 	}, func(f *jsonfmt.Formatter) { f.Object("health", func() { s.dump(f, all, detail) }) })
+}
+
+// line is the whole in one line.
+func (s *Service) line(all map[string]service.Check, now time.Time) string {
+	text := s.worst(all).String()
+	var open []string
+	for _, code := range codes(all) {
+		if _, muted := s.mutes[code]; !muted {
+			open = append(open, all[code].Summary)
+		}
+	}
+	if len(open) > 0 {
+		text += " " + strings.Join(open, "; ")
+	}
+	if len(s.mutes) > 0 {
+		if len(open) > 0 {
+			text += ";"
+		}
+		text += " (muted: " + s.mutedList(now) + ")"
+	}
+	return text + "\n"
 }
 
 func (s *Service) detail(b *strings.Builder, k service.Check, now time.Time) {

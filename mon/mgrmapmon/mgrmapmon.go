@@ -176,6 +176,7 @@ func (s *Service) Lead(now time.Time) {
 	if s.pendingMeta == nil {
 		s.pendingMeta = map[string]string{}
 	}
+	s.host.Log(msg.LogInfo, "", "Manager daemon %s is now available", s.self.Name)
 }
 
 // Topics is what can be subscribed to.
