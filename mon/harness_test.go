@@ -116,6 +116,7 @@ func newWorld(t testing.TB) *world {
 		Name:     "a",
 		Manager:  Manager{Name: "x", Addrs: addrs(t, "v2:127.0.0.1:6800/7"), Features: 0x3f01cfbdfffdffff},
 		Metadata: map[string]string{"hostname": "vm", "os": "Linux"},
+		Options:  map[string]string{"mon_warn_on_too_few_osds": "false"},
 	})
 }
 
