@@ -145,7 +145,7 @@ func verify(t *testing.T, l *Load, p Pool) Outcome {
 func fsck(t *testing.T, dir string, osds int) {
 	t.Helper()
 	for i := range osds {
-		store := fmt.Sprintf("%s/osd.%d", dir, i)
+		store := fmt.Sprintf("%s/osd.%d/store", dir, i)
 		r := binary.Run(t, "store", "fsck", "--deep", store)
 		t.Logf("fsck: %s", r.Out)
 		if r.Code != 0 {

@@ -409,36 +409,43 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestWords misuses each option. What went wrong is said, and does not stand in
+// the way of a right start afterwards.
 func TestWords(t *testing.T) {
 	t.Parallel()
-	dir := binary.Dir(t)
 	for _, test := range []struct {
 		says string
-		args []string
+		args []string // after --dir
 	}{
-		{"unknown flag: --nonesuch", []string{"up", "--dir", dir, "--nonesuch"}},
-		{"unknown command", []string{"nonesuch"}},
-		{"unknown command|arguments", []string{"up", "--dir", dir, "more"}},
-		{"unknown flag: --force", []string{"down", "--dir", dir, "--force"}},
-		{"--osds", []string{"up", "--dir", dir, "--osds", "-1", "--detach"}},
-		{"osds", []string{"up", "--dir", dir, "--osds", "many", "--detach"}},
-		{"--listen", []string{"up", "--dir", dir, "--listen", "example.org", "--detach"}},
-		{"--listen", []string{"up", "--dir", dir, "--listen", "127.0.0.1:99999", "--detach"}},
-		{"(?i)address", []string{"up", "--dir", dir, "--listen", "192.0.2.1", "--detach"}},
-		{"--log-level", []string{"up", "--dir", dir, "--log-level", "loud"}},
-		{"--log-level", []string{"up", "--dir", dir, "--log-level", "loud", "--detach"}},
-		{"osd-size", []string{"up", "--dir", dir, "--osd-size", "-5", "--detach"}},
-		{"(?i)metrics", []string{"up", "--dir", dir, "--metrics", "nonsense", "--detach"}},
+		{"unknown flag: --nonesuch", []string{"up", "--nonesuch"}},
+		{"unknown flag: --force", []string{"down", "--force"}},
+		{"unknown command|arguments", []string{"up", "more"}},
+		{"--osds", []string{"up", "--osds", "-1", "--detach"}},
+		{"--osds", []string{"up", "--osds", "many", "--detach"}},
+		{"--listen", []string{"up", "--listen", "example.org", "--detach"}},
+		{"--listen", []string{"up", "--listen", "127.0.0.1:99999", "--detach"}},
+		{"192.0.2.1.*address", []string{"up", "--listen", "192.0.2.1", "--detach"}},
+		{"--log-level", []string{"up", "--log-level", "loud"}},
+		{"--log-level", []string{"up", "--log-level", "loud", "--detach"}},
+		{"--osd-size", []string{"up", "--osd-size", "-5", "--detach"}},
+		{"osd-size|needed", []string{"up", "--osd-size", "5", "--detach"}},
+		{"metrics", []string{"up", "--metrics", "nonsense", "--detach"}},
 	} {
-		r := binary.Run(t, test.args...)
-		if r.Code != 1 || strings.Count(r.Err, "\n") != 1 || !regexp.MustCompile(test.says).MatchString(r.Err) {
-			t.Errorf("pulpo %s: %v\nwant exit 1 and one line that says %s", strings.Join(test.args, " "), r, test.says)
-		}
-		if _, err := binary.Owner(dir); err == nil {
-			t.Fatalf("pulpo %s: a process holds the directory", strings.Join(test.args, " "))
-		}
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			t.Parallel()
+			dir := binary.Dir(t)
+			r := binary.Run(t, append(test.args, "--dir", dir)...)
+			if r.Code != 1 || strings.Count(r.Err, "\n") != 1 || !regexp.MustCompile(test.says).MatchString(r.Err) {
+				t.Errorf("%v\nwant exit 1 and one line that says %s", r, test.says)
+			}
+			if _, err := binary.Owner(dir); err == nil {
+				t.Fatal("a process holds the directory")
+			}
+			binary.Up(t, dir)
+			serves(t, dir)
+		})
 	}
-	// None of these stands in the way of a right one.
-	binary.Up(t, dir)
-	serves(t, dir)
+	if r := binary.Run(t, "nonesuch"); r.Code != 1 || strings.Count(r.Err, "\n") != 1 || !strings.Contains(r.Err, "unknown command") {
+		t.Errorf("pulpo nonesuch: %v", r)
+	}
 }
