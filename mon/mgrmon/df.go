@@ -11,7 +11,9 @@ import (
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
-func (s *Service) dfCommands(t *command.Table) { t.Read("df", s.df) }
+// dfCommands registers what clients ask any monitor for, but only the leader
+// knows.
+func (s *Service) dfCommands(t *command.Table) { t.Write("df", s.df) }
 
 // df shows the space of the cluster and of its pools.
 func (s *Service) df(c *command.Call) command.Reply {

@@ -74,8 +74,9 @@ func (p *pgmap) follow(m *osdmap.Map, now time.Time) {
 		}
 		for i := range q.groups {
 			g := &q.groups[i]
-			if !unknown(g) && g.State&msg.PGStale == 0 && !m.IsUp(g.ActingPrimary) {
+			if !unknown(g) && g.State&msg.PGStale == 0 && g.ActingPrimary >= 0 && !m.IsUp(g.ActingPrimary) {
 				g.State |= msg.PGStale
+				g.LastUnstale = now
 				q.sum = nil
 			}
 		}

@@ -1,0 +1,121 @@
+package mgrmon
+
+import (
+	"io"
+	"iter"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/cephx/caps"
+	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/mon/command"
+	"github.com/pulpo-storage/pulpo/mon/service"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/osdmap"
+)
+
+// world is a monitor with nothing but statistics.
+type world struct {
+	t       *testing.T
+	s       *Service
+	table   *command.Table
+	m       *osdmap.Map
+	now     time.Time
+	options map[string]string
+	heard   []int32
+}
+
+func newWorld(t *testing.T, m *osdmap.Map) *world {
+	t.Helper()
+	w := &world{t: t, m: m, now: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC), options: map[string]string{}, table: command.NewTable()}
+	w.s = newService(w, w)
+	w.s.Commands(w.table)
+	return w
+}
+
+func readMap(t *testing.T, file string) *osdmap.Map {
+	t.Helper()
+	b, err := os.ReadFile("testdata/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := osdmap.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// The OSD map's service.
+
+func (w *world) Map() *osdmap.Map                         { return w.m }
+func (w *world) Heard(_ *service.Session, osd int32)      { w.heard = append(w.heard, osd) }
+func (w *world) Name() string                             { return "a" }
+func (w *world) FSID() msg.FSID                           { return w.m.FSID }
+func (w *world) Now() time.Time                           { return w.now }
+func (w *world) Rand() io.Reader                          { return nil }
+func (w *world) Leader() bool                             { return true }
+func (w *world) Reader(string) service.Reader             { return nil }
+func (w *world) Send(*service.Session, msg.Body)          {}
+func (w *world) Sessions() iter.Seq[*service.Session]     { return func(func(*service.Session) bool) {} }
+func (w *world) Log(msg.LogLevel, string, string, ...any) {}
+func (w *world) Option(name string) string                { return w.options[name] }
+
+// session is one of an account with the given capabilities on the monitors.
+func (w *world) session(name, mon string) *service.Session {
+	w.t.Helper()
+	n, err := entity.ParseAuthName(name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s := &service.Session{ID: 1, Auth: n, Name: entity.Name{Type: n.Type, Num: 1}}
+	if mon != "" {
+		if s.Caps, err = caps.ParseMon(mon, n.ID); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func (w *world) osdSession(id int32) *service.Session {
+	return w.session("osd."+strconv.Itoa(int(id)), "allow profile osd")
+}
+
+// report delivers a report as its OSD would.
+func (w *world) report(r *msg.OSDReport) {
+	w.t.Helper()
+	w.s.Receive(w.osdSession(r.ID), r)
+}
+
+// run gives a command to the statistics.
+func (w *world) run(cmd string) command.Reply {
+	w.t.Helper()
+	c, err := command.Parse([]string{cmd})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c.Now = w.now
+	e := w.table.Find(c.Prefix)
+	if e == nil {
+		w.t.Fatalf("no command %q", c.Prefix)
+	}
+	if bad, ok := e.Check(c); !ok {
+		return command.Fail(22, "bad or missing field '%s'", bad)
+	}
+	return e.Run(c)
+}
+
+// pass lets time go by, with the ticks that are asked for.
+func (w *world) pass(d time.Duration) {
+	for end := w.now.Add(d); w.now.Before(end); {
+		if next := w.s.Wake(); next.After(w.now) && next.Before(end) {
+			w.now = next
+		} else if !next.After(w.now) {
+			w.s.Tick(w.now)
+		} else {
+			w.now = end
+		}
+	}
+}
