@@ -2,6 +2,7 @@ package pg
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/buffer"
@@ -135,8 +136,34 @@ func (x *execution) removeObject() error {
 	return nil
 }
 
+// munge makes of an operation what it means (as do_osd_ops does): old clients say
+// "no truncation" in odd words, and zeros up to the end or beyond are a
+// truncation. It reports whether nothing is left to do.
+func (x *execution) munge(op *msg.Op) (noop bool) {
+	off, n, size, seq := op.Extent()
+	switch op.Code {
+	case msg.OpRead, msg.OpSyncRead, msg.OpSparseRead, msg.OpMapExt, msg.OpCmpExt, msg.OpWrite, msg.OpWriteFull, msg.OpTruncate,
+		msg.OpZero, msg.OpAppend, opTrimTrunc:
+		if seq == 1 && size == math.MaxUint64 {
+			op.PutU64(16, 0)
+			op.PutU32(24, 0)
+		}
+	}
+	if op.Code != msg.OpZero || !x.exists || n == 0 || x.checkRange(off, n) != nil || off+n < x.info.Size {
+		return false
+	}
+	if off >= x.info.Size {
+		return true
+	}
+	op.Code = msg.OpTruncate
+	return false
+}
+
 // do runs one operation.
 func (x *execution) do(op *msg.Op) error {
+	if x.munge(op) {
+		return nil
+	}
 	if op.Code.IsWrite() {
 		switch op.Code {
 		case msg.OpWatch, msg.OpUndirty, msg.OpCopyFrom, msg.OpCopyFrom2:

@@ -241,3 +241,5 @@ func wantResult(t testing.TB, r *msg.OSDOpReply, want int32) {
 		t.Fatalf("%s %v: result %d, want %d", r.OID, r.Ops, r.Result, want)
 	}
 }
+
+func newStepped() *memstore.Store { return memstore.NewStepped() }

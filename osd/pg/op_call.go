@@ -112,10 +112,8 @@ func (c *classContext) Log(format string, args ...any) {
 	c.x.pg.note(NoteInfo, fmt.Sprintf("class %s on %v: ", c.name, c.x.obj.id)+fmt.Sprintf(format, args...), nil)
 }
 
+// Stat needs no flag.
 func (c *classContext) Stat() (uint64, time.Time, error) {
-	if err := c.may(objclass.Read); err != nil {
-		return 0, time.Time{}, err
-	}
 	return c.x.info.Size, c.x.info.MTime, c.x.mustExist()
 }
 
@@ -187,11 +185,9 @@ func (c *classContext) Zero(off, n uint64) error {
 	if err := c.x.mustExist(); err != nil {
 		return err
 	}
-	if err := c.x.checkRange(off, n); err != nil {
-		return err
-	}
-	c.x.zero(off, n)
-	return nil
+	op := msg.Op{Code: msg.OpZero}
+	op.SetExtent(off, n)
+	return c.x.do(&op)
 }
 
 func (c *classContext) Xattr(name string) ([]byte, error) {

@@ -311,10 +311,9 @@ func (x *execution) opZero(op *msg.Op) error {
 	return nil
 }
 
+// zero makes a hole within the object.
 func (x *execution) zero(off, n uint64) {
-	if off < x.info.Size {
-		x.view.zero(off, min(n, x.info.Size-off))
-	}
+	x.view.zero(off, n)
 	x.wrote(0)
 }
 
