@@ -22,7 +22,7 @@ func (s *Service) Checks(time.Time) []service.Check {
 	s.checkCrushAge(&all)
 	s.checkPools(&all)
 	if s.h.Option("mon_osd_down_out_interval") == "0" && s.boolOption("mon_warn_on_osd_down_out_interval_zero", true) {
-		all.add("OSD_NO_DOWN_OUT_INTERVAL", service.Warn, 0, []string{"this has the same effect as the 'noout' flag"},
+		all.add("OSD_NO_DOWN_OUT_INTERVAL", service.Warn, 0, []string{"mon." + s.h.Name() + " has mon_osd_down_out_interval set to 0"},
 			"mon %s has mon_osd_down_out_interval set to 0", s.h.Name())
 	}
 	return all
@@ -198,7 +198,7 @@ func (s *Service) checkFlags(all *checks) {
 
 // checkCrushAge warns of maps that lack what newer ones have.
 func (s *Service) checkCrushAge(all *checks) {
-	const see = "see http://docs.ceph.com/docs/master/rados/operations/crush-map/#tunables"
+	const see = "see http://docs.ceph.com/en/latest/rados/operations/crush-map/#tunables"
 	oldest := s.h.Option("mon_crush_min_required_version")
 	if oldest == "" {
 		oldest = "hammer"

@@ -98,9 +98,9 @@ HEALTH_WARN POOL_NO_REDUNDANCY: 1 pool(s) have no replicas configured
 			c.Options["mon_osd_down_out_interval"] = "0"
 		}, `
 HEALTH_WARN OLD_CRUSH_STRAW_CALC_VERSION: crush map has straw_calc_version=0
-    see http://docs.ceph.com/docs/master/rados/operations/crush-map/#tunables
+    see http://docs.ceph.com/en/latest/rados/operations/crush-map/#tunables
 HEALTH_WARN OSD_NO_DOWN_OUT_INTERVAL: mon a has mon_osd_down_out_interval set to 0
-    this has the same effect as the 'noout' flag
+    mon.a has mon_osd_down_out_interval set to 0
 `},
 	}
 	for i, s := range steps {

@@ -2,6 +2,7 @@ package osdmon
 
 import (
 	"fmt"
+	"math"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -26,78 +27,62 @@ func parseInt(s string) (int64, string) {
 func parseFloat(s string) (float64, string) {
 	f, err := strconv.ParseFloat(s, 64)
 	if err != nil || f != f {
-		return 0, fmt.Sprintf("Expected option value to be float, got '%s'", s)
+		return 0, fmt.Sprintf("strict_strtod: expected double, got: '%s'", s)
 	}
 	return f, ""
 }
 
-// parseSI takes decimal units: 5k, 1M (strict_si_cast).
-func parseSI(s string) (int64, string) {
-	if s == "" {
-		return 0, "strict_sistrtoll: value not specified"
-	}
-	digits, exp := s, 0
-	switch last := s[len(s)-1]; last {
-	case 'K', 'k':
-		exp = 1
-	case 'M':
-		exp = 2
-	case 'G':
-		exp = 3
-	case 'T':
-		exp = 4
-	case 'P':
-		exp = 5
-	case 'E':
-		exp = 6
-	case 'B':
-		digits = s[:len(s)-1]
-	}
-	if exp > 0 {
-		digits = s[:len(s)-1]
-	}
-	mult := uint64(1)
-	for range exp {
-		mult *= 1000
-	}
-	return scaled(digits, mult, "strict_si_cast")
+const (
+	unitPrefixes = "KMGTPE"
+	numberChars  = "0123456789-+"
+)
+
+func hasUnit(s string) int {
+	return strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune(numberChars, r) })
 }
 
-// parseIEC takes binary units: 5K, 5Ki, 5KB, 1M (strict_iec_cast).
-func parseIEC(s string) (int64, string) {
+// parseSI takes decimal units: 5K, 1M (strict_si_cast).
+func parseSI(s string) (int64, string) {
+	const who = "strict_sistrtoll"
 	if s == "" {
-		return 0, "strict_iecstrtoll: value not specified"
+		return 0, who + ": value not specified"
 	}
-	end := strings.IndexFunc(s, func(r rune) bool { return r != '-' && r != '+' && (r < '0' || r > '9') })
+	mult := uint64(1)
+	if hasUnit(s) >= 0 {
+		exp := strings.IndexByte(unitPrefixes, s[len(s)-1])
+		if exp < 0 {
+			return 0, "strict_si_cast: unit prefix not recognized"
+		}
+		for range exp + 1 {
+			mult *= 1000
+		}
+		s = s[:len(s)-1]
+	}
+	return scaled(s, mult, who)
+}
+
+// parseIEC takes binary units: 5K, 5Ki, 1M, 10B (strict_iecstrtoll).
+func parseIEC(s string) (int64, string) {
+	const who = "strict_iecstrtoll"
+	if s == "" {
+		return 0, who + ": value not specified"
+	}
+	end := hasUnit(s)
 	if end < 0 {
-		return scaled(s, 1, "strict_iec_cast")
+		return scaled(s, 1, who)
 	}
 	unit := s[end:]
-	if len(unit) > 2 || len(unit) == 2 && unit[1] != 'i' && unit[1] != 'B' {
-		return 0, "strict_iecstrtoll: illegal prefix (length > 2)"
+	if len(unit) > 2 {
+		return 0, who + ": illegal prefix (length > 2)"
 	}
-	shift := 0
-	switch unit[0] {
-	case 'K', 'k':
-		shift = 10
-	case 'M':
-		shift = 20
-	case 'G':
-		shift = 30
-	case 'T':
-		shift = 40
-	case 'P':
-		shift = 50
-	case 'E':
-		shift = 60
-	case 'B':
-		if len(unit) > 1 {
-			return 0, "strict_iecstrtoll: illegal prefix"
-		}
-	default:
-		return 0, "strict_iecstrtoll: unit prefix not recognized"
+	exp := strings.IndexByte("B"+unitPrefixes, unit[0])
+	switch {
+	case unit == "Bi":
+		return 0, who + ": illegal prefix \"Bi\""
+	case exp < 0:
+		return 0, who + ": unit prefix not recognized"
 	}
-	return scaled(s[:end], 1<<shift, "strict_iec_cast")
+	return scaled(s[:end], 1<<(10*exp), who)
 }
 
 func scaled(digits string, mult uint64, who string) (int64, string) {
@@ -109,7 +94,7 @@ func scaled(digits string, mult uint64, who string) (int64, string) {
 		return 0, who + ": value should not be negative"
 	}
 	hi, lo := bits.Mul64(uint64(n), mult)
-	if hi != 0 || lo > 1<<63-1 {
+	if hi != 0 || lo > math.MaxInt64 {
 		return 0, who + ": value seems to be too large"
 	}
 	return int64(lo), ""

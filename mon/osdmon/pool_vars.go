@@ -172,7 +172,7 @@ var poolVars = []poolVar{
 	}),
 	opt(osdmap.OptCsumMaxBlock, bytesOpt),
 	opt(osdmap.OptCsumMinBlock, bytesOpt),
-	opt(osdmap.OptFingerprintAlgorithm, oneOf("unrecognized fingerprint_algorithm '%s'", "none", "sha1", "sha256", "sha512")),
+	opt(osdmap.OptFingerprintAlgorithm, nil),
 	{name: "pg_autoscale_mode", show: func(_ *osdmap.Map, p *osdmap.Pool) (string, string, bool) {
 		v := p.AutoscaleMode.String()
 		return v, jsonfmt.Quote(v), true
@@ -217,7 +217,7 @@ var poolVars = []poolVar{
 		e.n, e.nErr = id, ""
 		return command.Reply{}
 	}),
-	opt(osdmap.OptDedupChunkAlgorithm, oneOf("unrecognized fingerprint_algorithm '%s'", "fixed", "fastcdc")),
+	opt(osdmap.OptDedupChunkAlgorithm, nil),
 	opt(osdmap.OptDedupCDCChunkSize, func(_ *Service, e *poolEdit) command.Reply { return e.needInt("int value") }),
 	flag("bulk", osdmap.PoolFlagBulk),
 	opt(osdmap.OptPGNumMax, func(_ *Service, e *poolEdit) command.Reply {
@@ -314,9 +314,6 @@ func (s *Service) cmdPoolSet(c *command.Call) command.Reply {
 		return command.Fail(errno.ENOENT, "unrecognized pool '%s'", c.Str("pool"))
 	}
 	e := &poolEdit{c: c, id: id, p: p.Clone(), val: c.Str("val")}
-	if !c.Has("val") {
-		return command.Err(errno.EINVAL)
-	}
 	e.n, e.nErr = parseInt(e.val)
 	e.f, e.fErr = parseFloat(e.val)
 	v := findVar(c.Str("var"))

@@ -90,21 +90,22 @@ type shape struct{ k, m int }
 
 // profileShape reads k and m.
 func profileShape(kv map[string]string) (shape, error) {
-	field := func(name string, least int) (int, error) {
+	field := func(name string, least, def int) (int, error) {
 		n, err := strconv.Atoi(kv[name])
 		if err != nil {
-			return 0, fmt.Errorf("could not convert %s=%s to int because %s: %w", name, kv[name], "Expected option value to be integer, got '"+kv[name]+"'", errno.EINVAL)
+			return 0, fmt.Errorf("could not convert %s=%s to int because Expected option value to be integer, got '%s', set to default %d: %w",
+				name, kv[name], kv[name], def, errno.EINVAL)
 		}
 		if n < least {
 			return 0, fmt.Errorf("%s=%d must be >= %d: %w", name, n, least, errno.EINVAL)
 		}
 		return n, nil
 	}
-	k, err := field("k", 2)
+	k, err := field("k", 2, 7)
 	if err != nil {
 		return shape{}, err
 	}
-	m, err := field("m", 1)
+	m, err := field("m", 1, 3)
 	if err != nil {
 		return shape{}, err
 	}
@@ -135,7 +136,7 @@ func normalizeProfile(kv map[string]string) error {
 	}
 	def("technique", "reed_sol_van")
 	if !slices.Contains(techniques, kv["technique"]) {
-		return fmt.Errorf("technique=%s is not a valid coding technique. Choose one of the following: %s: %w",
+		return fmt.Errorf("technique=%s is not a valid coding technique.  Choose one of the following: %s: %w",
 			kv["technique"], strings.Join(techniques, ", "), errno.ENOENT)
 	}
 	def("crush-root", "default")
