@@ -135,7 +135,7 @@ func TestLogins(t *testing.T) {
 					}
 					cmd := exec.Command("bash", "-o", "pipefail", "-c", "exec 2>&1; "+
 						strings.NewReplacer("$D", work, "$N", prefix).Replace(l.command))
-					cmd.Env = append(peer.Env(conf), "CEPH_ARGS=--client_mount_timeout=10")
+					cmd.Env = append(peer.Env(conf), "CEPH_ARGS=--client_mount_timeout=10", "CEPH_KEYRING="+filepath.Join(work, "good"))
 					r := binary.Exec(t, cmd)
 					mu.Lock()
 					results[conf][l.name] = fmt.Sprintf("exit %d\n%s", r.Code, normalize(r.Out, work))

@@ -2,7 +2,9 @@ package chaos
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,7 +20,7 @@ import (
 
 func TestKill(t *testing.T) {
 	t.Parallel()
-	kill(t, 3, 24)
+	kill(t, 3, 24, 1000)
 }
 
 func TestKillSoak(t *testing.T) {
@@ -31,17 +33,17 @@ func TestKillSoak(t *testing.T) {
 	if err != nil {
 		t.Fatalf("PULPO_SOAK_ROUNDS: %v", err)
 	}
-	kill(t, rounds, 64)
+	kill(t, rounds, 64, 3000)
 }
 
 // kill kills the cluster under load, brings it up again and compares, so many
-// times.
+// times; each time after up to most operations.
 //
 // Half of the writers give up when their cluster dies: what was under way is in
 // doubt, and they come back as new clients. The other half do not notice: their
 // clients send again what was not answered, and nothing may be done twice, so in
-// their objects nothing is in doubt at all.
-func kill(t *testing.T, rounds, writers int) {
+// their objects nothing is in doubt at all. The monitor's promises are kept too.
+func kill(t *testing.T, rounds, writers int, most int64) {
 	l := New(seed(t), writers, 6)
 	r := rand.New(rand.NewPCG(l.Seed, 1<<32))
 	const pool, clients, osds = "chaos", 4, 2
@@ -53,6 +55,7 @@ func kill(t *testing.T, rounds, writers int) {
 	for i := range patient {
 		patient[i] = openPool(t, connect(t, binary.Conf(dir)), pool)
 	}
+	var notes notes
 	for round := range rounds {
 		hasty := make([]Pool, clients)
 		conns := make([]*rados.Cluster, clients)
@@ -62,7 +65,7 @@ func kill(t *testing.T, rounds, writers int) {
 		}
 		ctx, giveUp := context.WithCancel(t.Context())
 		quitters, stayers := newCrew(), newCrew()
-		acks := 100 + r.Int64N(900)
+		acks := 100 + r.Int64N(most-100)
 		moment := l.After(acks)
 		for i, w := range l.Writers {
 			if i%2 == 0 {
@@ -71,6 +74,7 @@ func kill(t *testing.T, rounds, writers int) {
 				stayers.add(t.Context(), w, patient[i/2%clients])
 			}
 		}
+		quitters.wg.Go(func() { notes.write(ctx, conns[0]) })
 		wait(t, moment, "progress")
 		time.Sleep(time.Duration(r.Int64N(int64(10 * time.Millisecond))))
 		p.Kill(t)
@@ -86,15 +90,61 @@ func kill(t *testing.T, rounds, writers int) {
 		// The patient ones go on over the restart.
 		wait(t, l.After(200), "progress of clients that were there before")
 		stayers.finish(t)
-		out := verify(t, l, openPool(t, connect(t, binary.Conf(dir)), pool))
-		t.Logf("round %d: killed after %d operations; %d objects as they must be; in doubt: %d done, %d not",
-			round+1, acks, out.Objects, out.Done, out.NotDone)
+		c := connect(t, binary.Conf(dir))
+		out := verify(t, l, openPool(t, c, pool))
+		notes.verify(t, c)
+		t.Logf("round %d: killed after %d operations; %d objects as they must be; in doubt: %d done, %d not; %d keys",
+			round+1, acks, out.Objects, out.Done, out.NotDone, len(notes.acked))
 	}
 
 	binary.Down(t, dir)
 	fsck(t, dir, osds)
 	binary.Up(t, dir)
-	verify(t, l, openPool(t, connect(t, binary.Conf(dir)), pool))
+	c := connect(t, binary.Conf(dir))
+	verify(t, l, openPool(t, c, pool))
+	notes.verify(t, c)
+}
+
+// notes are keys that were set in the monitor's store (config-key).
+type notes struct {
+	acked []string
+	next  int
+}
+
+// write sets one key after the other until the context ends.
+func (n *notes) write(ctx context.Context, c *rados.Cluster) {
+	for {
+		n.next++
+		key := fmt.Sprintf("chaos/%d", n.next)
+		cmd := map[string]string{"prefix": "config-key set", "key": key, "val": "value of " + key}
+		if _, err := c.Command(ctx, rados.ToMons(), cmd, nil); err != nil {
+			return
+		}
+		n.acked = append(n.acked, key)
+	}
+}
+
+// verify checks that all are there that were acknowledged.
+func (n *notes) verify(t *testing.T, c *rados.Cluster) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if len(n.acked) == 0 {
+		t.Fatal("the monitor acknowledged nothing")
+	}
+	r, err := c.Command(ctx, rados.ToMons(), map[string]string{"prefix": "config-key dump", "key": "chaos/"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found map[string]string
+	if err := json.Unmarshal(r.Data, &found); err != nil {
+		t.Fatalf("config-key dump: %v", err)
+	}
+	for _, key := range n.acked {
+		if found[key] != "value of "+key {
+			t.Fatalf("the monitor acknowledged %s and has %q", key, found[key])
+		}
+	}
 }
 
 // dieStarting starts the cluster and kills it at a random moment of its start,
