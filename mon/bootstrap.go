@@ -78,6 +78,7 @@ func Bootstrap(g Genesis) ([]Op, error) {
 			return nil, fmt.Errorf("mon: %w", err)
 		}
 	}
+	m.st.put(keyFormat, []byte(format))
 	// As if all that were the content of the first entry.
 	m.st.put(keyHardState, marshal(&raftpb.HardState{Term: new(uint64(1)), Vote: new(uint64(0)), Commit: new(uint64(1))}))
 	m.st.put(keyApplied, wire.Marshal(progress{Index: 1, Term: 1, First: 1, FirstTerm: 1, Conf: conf}))

@@ -107,6 +107,9 @@ func TestSubscriptions(t *testing.T) {
 			lines = append(lines, e.Message)
 		}
 	}
+	if got := sub("log-debug", msg.Sub{}); len(got) != 1 || got[0].(*msg.Log).Version == 0 {
+		t.Errorf("log lines without a version: %v", got)
+	}
 	if !slices.Contains(lines, "hello world") {
 		t.Errorf("log lines %q", lines)
 	}
@@ -326,6 +329,28 @@ func TestTrim(t *testing.T) {
 	w.restart()
 	if a := w.call(w.admin(), "config-key get", "key", "k"); a.ret != 0 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A store that is not ours, or of a later format, is refused with a word.
+func TestForeignStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for what, c := range map[string]struct{ key, value, words string }{
+		"empty":       {keyApplied, "", "no cluster was made in it"},
+		"newer":       {keyFormat, "pulpo monitor 2", `the format "pulpo monitor 2"`},
+		"broken":      {keyApplied, "x", "raft progress"},
+		"broken log":  {entryKey(3), "x", "raft log is broken at entry"},
+		"no monitors": {statePrefix + "monmap/raft", "\x00\x00\x00\x00", "mon.a is not in the monitor map"},
+		"bad account": {statePrefix + "auth/entity/client.x", "x", "load auth"},
+	} {
+		db := w.db.crash()
+		if db.now[c.key] = []byte(c.value); c.value == "" {
+			delete(db.now, c.key)
+		}
+		if _, err := New(w.cfg, db, w.now); err == nil || !strings.Contains(err.Error(), c.words) {
+			t.Errorf("%s: %v, want %q", what, err, c.words)
+		}
 	}
 }
 

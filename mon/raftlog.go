@@ -21,7 +21,11 @@ const (
 	keyHardState = "raft/vote"  // HardState
 	keyApplied   = "raft/state" // progress
 	statePrefix  = "s/"         // + service + "/" + key
+	keyFormat    = "format"     // format
 )
+
+// format is that of the whole store (doc/format/monstore.md).
+const format = "pulpo monitor 1"
 
 const (
 	keepEntries  = 256     // applied entries kept for monitors that lag
@@ -95,6 +99,9 @@ func openLog(s *store) (*raftLog, error) {
 	}
 	if raw == nil {
 		return nil, fmt.Errorf("mon: the store is empty: no cluster was made in it")
+	}
+	if f := string(s.get(keyFormat)); f != format {
+		return nil, fmt.Errorf("mon: the store has the format %q, this monitor knows %q", f, format)
 	}
 	if err := wire.Unmarshal(raw, &l.done); err != nil {
 		return nil, fmt.Errorf("mon: raft progress: %w", err)

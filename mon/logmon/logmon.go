@@ -320,7 +320,8 @@ func (m *Service) Publish(_ *service.Session, topic string, next uint64) ([]msg.
 			}
 		}
 	}
-	out := &msg.Log{Paxos: msg.NoPaxos, FSID: m.host.FSID()}
+	// Clients drop what has no newer version than what they had.
+	out := &msg.Log{Paxos: msg.Paxos{Version: m.last, Session: -1}, FSID: m.host.FSID()}
 	for n := max(next, m.first); n <= m.last; n++ {
 		if e, ok := m.at(n); ok && e.Level >= level {
 			out.Entries = append(out.Entries, e)
