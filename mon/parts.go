@@ -69,6 +69,7 @@ func newParts(m *Mon) *parts {
 	p.fs = fsmon.New(m)
 	p.osd = osdmon.New(m)
 	p.stats = mgrmon.New(m, p.osd)
+	p.osd.UseAccounts(accounts{p.auth})
 
 	p.services = []service.Service{p.mon, p.auth, p.kv, p.mgr, p.osd, p.health, p.log}
 	p.all = []any{p.mon, p.auth, p.kv, p.config, p.mgr, p.osd, p.stats, p.fs, p.health, p.log}

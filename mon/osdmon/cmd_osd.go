@@ -249,9 +249,9 @@ func (s *Service) cmdDestroy(c *command.Call) command.Reply {
 		return r
 	}
 	if !s.view().IsDestroyed(osd) {
+		s.accounts.RemoveOSD(osd, s.view().UUID[osd])
 		s.setState(osd, osdmap.StateDestroyed, 0)
 		s.stage().NewUUID[osd] = entity.UUID{}
-		s.forgetKeys(osd)
 		return command.Committed("destroyed osd.%d", osd)
 	}
 	return command.Say("destroyed osd.%d", osd)
@@ -271,16 +271,9 @@ func (s *Service) cmdPurge(c *command.Call) command.Reply {
 	} else if errno.Code(err) != -int32(errno.ENOENT) {
 		return command.Fail(errno.Errno(-errno.Code(err)), "error removing osd.%d from crush", osd)
 	}
-	s.forgetKeys(osd)
+	s.accounts.RemoveOSD(osd, s.view().UUID[osd])
 	s.removeOSD(osd)
 	return command.Committed("purged osd.%d", osd)
-}
-
-// forgetKeys removes an OSD's accounts.
-func (s *Service) forgetKeys(osd int32) {
-	if s.OnDestroy != nil {
-		s.OnDestroy(osd, s.view().UUID[osd])
-	}
 }
 
 func (s *Service) cmdNew(c *command.Call) command.Reply {

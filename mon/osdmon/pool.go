@@ -319,8 +319,6 @@ func (s *Service) mayRemovePool(id int64) (command.Reply, bool) {
 	v := s.view()
 	name, p := v.PoolNames[id], v.Pools[id]
 	switch {
-	case s.PoolInUse != nil && s.PoolInUse(id):
-		return command.Fail(errno.EBUSY, "pool '%s' is in use by CephFS", name), false
 	case p.TierOf >= 0:
 		return command.Fail(errno.EBUSY, "pool '%s' is a tier of '%s'", name, v.PoolNames[p.TierOf]), false
 	case len(p.Tiers) > 0:

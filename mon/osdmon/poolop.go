@@ -53,8 +53,6 @@ func (s *Service) poolOp(sess *service.Session, b *msg.PoolOp) service.Answer {
 			return reply(errno.EINVAL)
 		case exists:
 			return reply(nil)
-		case s.PoolInUse != nil && s.PoolInUse(pool):
-			return reply(errno.EOPNOTSUPP)
 		}
 		s.addSnap(pool, b.Name, s.h.Now())
 		return done(nil)
@@ -68,11 +66,8 @@ func (s *Service) poolOp(sess *service.Session, b *msg.PoolOp) service.Answer {
 		s.removeSnap(pool, snap)
 		return done(nil)
 	case msg.PoolOpCreateUnmanagedSnap:
-		switch {
-		case managed(p):
+		if managed(p) {
 			return reply(errno.EINVAL)
-		case s.PoolInUse != nil && s.PoolInUse(pool):
-			return reply(errno.EOPNOTSUPP)
 		}
 		var e wire.Encoder
 		e.U64(uint64(s.addUnmanagedSnap(pool)))
@@ -108,7 +103,7 @@ func (s *Service) mayPoolOp(sess *service.Session, b *msg.PoolOp) bool {
 	if name != "" {
 		args["poolname"] = name
 	}
-	return sess.CapableOf("osd", "osd pool op unmanaged-snap", args, "w") || s.MayWritePool != nil && s.MayWritePool(sess, name)
+	return sess.CapableOf("osd", "osd pool op unmanaged-snap", args, "w") || s.accounts.MayWritePool(sess.Auth, name)
 }
 
 func (s *Service) poolOpReply(b *msg.PoolOp, code int32, data []byte, commit bool) service.Answer {

@@ -31,14 +31,7 @@ type Service struct {
 
 	life life // what the leader remembers of OSDs; not replicated
 
-	// OnDestroy, if set, removes the accounts of an OSD that is destroyed, in
-	// the same proposal.
-	OnDestroy func(osd int32, uuid entity.UUID)
-	// MayWritePool, if set, says whether the OSD capabilities of a session's
-	// account let it write to a pool; "" is one that does not exist.
-	MayWritePool func(sess *service.Session, pool string) bool
-	// PoolInUse, if set, tells of pools that a file system uses.
-	PoolInUse func(pool int64) bool
+	accounts Accounts
 }
 
 // Stats is what the map's service asks of the statistics. All of it may be
@@ -60,9 +53,28 @@ type Stats interface {
 	Seq(osd int32) uint64
 }
 
+// Accounts is what the map's service needs of the accounts.
+type Accounts interface {
+	// RemoveOSD removes the accounts of an OSD that is destroyed, in the same
+	// proposal.
+	RemoveOSD(osd int32, uuid entity.UUID)
+	// MayWritePool reports whether the OSD capabilities of an account let it
+	// write to a pool, "" being one that does not exist.
+	MayWritePool(account entity.AuthName, pool string) bool
+}
+
+// UseAccounts tells where accounts are; without, there are none.
+func (s *Service) UseAccounts(a Accounts) { s.accounts = a }
+
+// noAccounts knows none.
+type noAccounts struct{}
+
+func (noAccounts) RemoveOSD(int32, entity.UUID)              {}
+func (noAccounts) MayWritePool(entity.AuthName, string) bool { return false }
+
 // New returns the service of a monitor.
 func New(h service.Host) *Service {
-	return &Service{h: h, cur: osdmap.New(), meta: map[int32]map[string]string{}, snaps: map[int64]osdmap.SnapSet{}, stats: noStats{}, life: newLife()}
+	return &Service{h: h, cur: osdmap.New(), meta: map[int32]map[string]string{}, snaps: map[int64]osdmap.SnapSet{}, stats: noStats{}, accounts: noAccounts{}, life: newLife()}
 }
 
 // UseStats tells where statistics come from; without, there are none.

@@ -95,8 +95,6 @@ func (s *Service) cmdMkSnap(c *command.Call, id int64, p *osdmap.Pool) command.R
 		return command.Say("pool %s snap %s already exists", pool, name)
 	case p.TierOf >= 0:
 		return command.Fail(errno.EINVAL, "pool %s is a cache tier", pool)
-	case s.PoolInUse != nil && s.PoolInUse(id):
-		return command.Err(errno.EOPNOTSUPP)
 	case p.SnapSeq >= math.MaxUint32:
 		return command.Err(errno.EOVERFLOW)
 	}

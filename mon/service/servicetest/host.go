@@ -6,12 +6,13 @@ package servicetest
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"iter"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ type Host struct {
 	Lines   []string // of the cluster log
 
 	store  store
-	random *rand.ChaCha8
+	random counter
 	parts  []service.Service
 	ticks  []service.Ticker
 	table  *command.Table
@@ -46,7 +47,7 @@ type Host struct {
 func New(t testing.TB) *Host {
 	return &Host{
 		T: t, Options: map[string]string{}, Clock: time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC),
-		store: store{}, random: rand.NewChaCha8([32]byte{1}), table: command.NewTable(),
+		store: store{}, table: command.NewTable(),
 	}
 }
 
@@ -76,7 +77,7 @@ func (h *Host) Found(fsid msg.FSID) {
 	h.Cluster = fsid
 	for _, s := range h.parts {
 		if f, ok := s.(service.Founder); ok {
-			if b := f.Found(service.Genesis{FSID: fsid, Created: h.Clock, Rand: h.random}); b != nil {
+			if b := f.Found(service.Genesis{FSID: fsid, Created: h.Clock, Rand: &h.random}); b != nil {
 				h.Apply(s, b)
 			}
 		}
@@ -211,7 +212,7 @@ var _ service.Host = (*Host)(nil)
 func (h *Host) Name() string                         { return "a" }
 func (h *Host) FSID() msg.FSID                       { return h.Cluster }
 func (h *Host) Now() time.Time                       { return h.Clock }
-func (h *Host) Rand() io.Reader                      { return h.random }
+func (h *Host) Rand() io.Reader                      { return &h.random }
 func (h *Host) Leader() bool                         { return true }
 func (h *Host) Reader(string) service.Reader         { return h.store }
 func (h *Host) Send(*service.Session, msg.Body)      {}
@@ -225,6 +226,17 @@ func (h *Host) Log(level msg.LogLevel, channel, format string, args ...any) {
 // Logged reports whether a line of the cluster log has some text in it.
 func (h *Host) Logged(text string) bool {
 	return slices.ContainsFunc(h.Lines, func(l string) bool { return strings.Contains(l, text) })
+}
+
+// counter is a reader of bytes that look random and are the same in each run.
+type counter struct{ n uint64 }
+
+func (c *counter) Read(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; c.n++ {
+		sum := sha256.Sum256(binary.LittleEndian.AppendUint64(nil, c.n))
+		rest = rest[copy(rest, sum[:]):]
+	}
+	return len(b), nil
 }
 
 // store keeps keys and values in memory.
