@@ -300,7 +300,7 @@ func (p *PG) execute(now time.Time, r *Request, o *objectContext, writes bool) {
 		return
 	}
 	x := &p.env.exec
-	x.begin(p, r, o, now)
+	x.begin(p, r, o, now, writes)
 	err := x.run(r.Op.Ops)
 	if err == errFetch {
 		x.abandon()

@@ -36,11 +36,11 @@ type execution struct {
 var errFetch = errors.New("another object must be read first")
 
 // begin prepares a run.
-func (x *execution) begin(p *PG, r *Request, o *objectContext, now time.Time) {
+func (x *execution) begin(p *PG, r *Request, o *objectContext, now time.Time, writes bool) {
 	edits := x.view.edits
 	*x = execution{pg: p, req: r, obj: o, now: now, exists: o.exists, info: o.info, userVersion: o.info.UserVersion}
 	x.view.edits = edits
-	x.view.reset(p.env.Store, p.coll, o.id, o.exists)
+	x.view.reset(p.env.Store, p.coll, o.id, o.exists, writes)
 }
 
 // abandon drops what was staged.

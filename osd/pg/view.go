@@ -51,10 +51,12 @@ type omapEdits struct {
 	sorted  []string          // the keys in order; nil: to be made
 }
 
-func (v *view) reset(store objstore.Store, coll objstore.Coll, id object.ID, exists bool) {
+func (v *view) reset(store objstore.Store, coll objstore.Coll, id object.ID, exists, writes bool) {
 	clear(v.edits)
-	*v = view{store: store, coll: coll, id: id, base: exists, baseLimit: objstore.MaxObjectSize,
-		edits: v.edits[:0], txn: objstore.Txn{Ops: make([]objstore.Op, 0, 4)}}
+	*v = view{store: store, coll: coll, id: id, base: exists, baseLimit: objstore.MaxObjectSize, edits: v.edits[:0]}
+	if writes {
+		v.txn.Ops = make([]objstore.Op, 0, 4)
+	}
 }
 
 // dirty reports whether the data differs from the store's.
