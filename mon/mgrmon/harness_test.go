@@ -13,6 +13,7 @@ import (
 	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -118,4 +119,100 @@ func (w *world) pass(d time.Duration) {
 			w.now = end
 		}
 	}
+}
+
+// group is what the primary tells of a group that is as the map wants it.
+func (w *world) group(pg string, state msg.PGState) msg.PGStat {
+	w.t.Helper()
+	id, err := object.ParsePG(pg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	at := w.m.PGToUpActing(id)
+	return msg.PGStat{
+		PG: id, State: state, ReportedEpoch: w.m.Epoch, ReportedSeq: 1, LastEpochClean: w.m.Epoch,
+		LastFresh: w.now, LastChange: w.now, LastActive: w.now, LastPeered: w.now, LastClean: w.now, LastUnstale: w.now,
+		LastUndegraded: w.now, LastFullsized: w.now,
+		Up: at.Up, Acting: at.Acting, UpPrimary: at.UpPrimary, ActingPrimary: at.ActingPrimary,
+	}
+}
+
+// groupsReport makes a report about groups.
+func (w *world) groupsReport(osd int32, groups ...msg.PGStat) *msg.OSDReport {
+	r := &msg.OSDReport{ID: osd, Epoch: w.m.Epoch, PGs: groups}
+	r.Stat.Store = msg.StoreStats{Total: 10 << 30, Available: 9 << 30}
+	if o := w.s.pgs.osds[osd]; o != nil {
+		r.Stat.Seq = o.stat.Seq + 1
+	}
+	return r
+}
+
+const healthy = msg.PGActive | msg.PGClean
+
+// settle makes all OSDs that are up report that all groups are well.
+func (w *world) settle() {
+	w.t.Helper()
+	reports := map[int32]*msg.OSDReport{}
+	for o := range w.m.MaxOSD {
+		if w.m.IsUp(o) {
+			reports[o] = w.groupsReport(o)
+		}
+	}
+	for id, p := range w.m.Pools {
+		for i := range p.PGNum {
+			g := w.group(object.PG{Pool: id, Seed: i}.String(), healthy)
+			if r := reports[g.ActingPrimary]; r != nil {
+				r.PGs = append(r.PGs, g)
+			}
+		}
+	}
+	for _, r := range reports {
+		w.report(r)
+	}
+}
+
+// change publishes the next map.
+func (w *world) change(edit func(*osdmap.Incremental)) {
+	w.t.Helper()
+	inc := osdmap.NewIncremental(w.m.FSID, w.m.Epoch+1)
+	edit(inc)
+	m, err := w.m.Apply(inc)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.m = m
+}
+
+func (w *world) down(osd int32) {
+	w.change(func(inc *osdmap.Incremental) { inc.NewState[osd] = osdmap.StateUp })
+}
+
+// states are the numbers of groups in each state.
+func (w *world) states() map[string]int {
+	out := map[string]int{}
+	for state, n := range w.s.pgmap().current().all.states {
+		out[state.String()] = n
+	}
+	return out
+}
+
+// wantChecks compares the summaries of the health checks by code.
+func (w *world) wantChecks(want map[string]string) map[string]service.Check {
+	w.t.Helper()
+	got := map[string]service.Check{}
+	for _, c := range w.s.Checks(w.now) {
+		if _, twice := got[c.Code]; twice {
+			w.t.Errorf("%s twice", c.Code)
+		}
+		got[c.Code] = c
+		if want[c.Code] != c.Summary {
+			w.t.Errorf("%s: %q, want %q", c.Code, c.Summary, want[c.Code])
+		}
+	}
+	for code := range want {
+		if _, ok := got[code]; !ok {
+			w.t.Errorf("no %s", code)
+		}
+	}
+	return got
 }

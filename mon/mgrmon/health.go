@@ -10,6 +10,7 @@ import (
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -92,7 +93,7 @@ func badName(bad msg.PGState) string {
 type cause struct {
 	states map[msg.PGState]int
 	detail []string
-	pg     msg.PGStat // of the last line
+	pg     object.PG // of the last line
 }
 
 // groups complains of groups in bad states.
@@ -131,10 +132,10 @@ func (h *health) groups() {
 			if len(c.detail) > h.most {
 				continue
 			}
-			if len(c.detail) > 0 && c.pg.PG == g.PG {
+			if len(c.detail) > 0 && c.pg == g.PG {
 				c.detail = c.detail[:len(c.detail)-1] // a group has one line
 			}
-			c.pg = *g
+			c.pg = g.PG
 			c.detail = append(c.detail, h.line(h.p.placed(g), b.state, b.since))
 		}
 	}
