@@ -3,6 +3,7 @@ package osdmon
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pulpo-storage/pulpo/entity"
@@ -37,7 +38,10 @@ func TestDestroy(t *testing.T) {
 		t.Errorf("of one that is up: %v %s", r.Errno, r.Status)
 	}
 	c.Run("osd down", "ids", []string{"0"})
-	c.Run("osd destroy-actual", sure...)
+	if r := c.Try("osd destroy", "id", 0); r.Errno != errno.EAGAIN || !strings.Contains(r.Status, "by passing --force") {
+		t.Errorf("without knowing what it has: %v %s", r.Errno, r.Status)
+	}
+	c.Run("osd destroy", "id", 0, "force", true)
 	c.Run("osd destroy-actual", sure...) // nothing more to do
 	m := c.Map()
 	if !m.IsDestroyed(0) || !m.UUID[0].IsZero() || !m.Crush.InTree(0) {

@@ -30,6 +30,8 @@ func (s *Service) osdCommands(t *command.Table) {
 	t.Write("osd destroy-actual", s.cmdDestroy)
 	t.Write("osd purge-actual", s.cmdPurge)
 	t.Write("osd purge-new", s.cmdPurge)
+	t.Write("osd destroy", func(c *command.Call) command.Reply { return ifSafe(t, c, s.cmdDestroy) })
+	t.Write("osd purge", func(c *command.Call) command.Reply { return ifSafe(t, c, s.cmdPurge) })
 	t.Write("osd new", s.cmdNew)
 	t.Write("osd create", s.cmdCreate)
 	t.Write("osd reweight", s.cmdReweight)
@@ -241,6 +243,31 @@ func (s *Service) sureToDestroy(c *command.Call) (osd int32, r command.Reply, do
 		return 0, command.Fail(errno.EBUSY, "osd.%d is not `down`.", osd), true
 	}
 	return osd, r, false
+}
+
+// ifSafe does what the manager does before it lets the monitors destroy an OSD:
+// it asks whether the OSD's data may still be needed, unless the caller insists.
+func ifSafe(t *command.Table, c *command.Call, do command.Handler) command.Reply {
+	if !c.Has("id") {
+		return command.Fail(errno.EINVAL, "must specify OSD id")
+	}
+	if !c.Bool("force") && !c.Bool("yes_i_really_mean_it") {
+		if r := safeToDestroy(t, c); r.Failed() {
+			r.Status += "\nYou can proceed by passing --force, but be warned that this will likely mean real, permanent data loss."
+			return r
+		}
+	}
+	return do(c.With(c.Prefix, "yes_i_really_mean_it", true))
+}
+
+func safeToDestroy(t *command.Table, c *command.Call) command.Reply {
+	e := t.Find("osd safe-to-destroy")
+	if e == nil {
+		return command.Fail(errno.EAGAIN, "no statistics; cannot draw any conclusions")
+	}
+	q := command.New(e.Prefix, map[string]any{"ids": []string{strconv.FormatInt(c.Int("id"), 10)}})
+	q.Now = c.Now
+	return e.Run(q)
 }
 
 func (s *Service) cmdDestroy(c *command.Call) command.Reply {

@@ -18,16 +18,23 @@
 //
 // # What is stored
 //
-// Each epoch has its incremental; a full map is kept of every [fullInterval]th
-// epoch and of the newest, and those between are made of them. Epochs older than
-// all that an OSD may still need are trimmed, but never below the number that
-// mon_min_osdmap_epochs says.
+//	range       oldest and newest epoch, u32 each
+//	inc/E       incremental of epoch E (8 hex digits), as it travels
+//	full/E      full map: of every 16th epoch, of the oldest and the newest
+//	meta/O      what OSD O (decimal) told of itself, map<string, string>
+//	purged/P    snapshots of pool P (decimal) whose clones are gone, interval_set
+//
+// The full maps between are made of those before them. Epochs that no placement
+// group and no OSD in the cluster can still need are trimmed, but so many as
+// mon_min_osdmap_epochs says are kept.
 //
 // # Invariants
 //
 //   - Commands look at the view and write to the pending incremental, so several
 //     of them in one proposal act as if each had been alone.
 //   - States travel as bits to flip; only pending.setState computes them.
+//   - Everything that is decided by the leader (times, ids, what is trimmed) is
+//     in the change; Apply uses nothing else but the state.
 //   - The statistics (package mgrmon) are in memory of the leader and may be
 //     missing; nothing that needs them is decided before they are there.
 //
