@@ -153,6 +153,9 @@ var differ = map[int]string{
 	507: "erasure-coded pools are refused",
 	537: "and so was the pool that this removes",
 	563: "and its rule is not there",
+	593: "stock monitors leave this to the manager; here they are one",
+	594: "likewise",
+	595: "likewise",
 	578: "stock lists a hash table in its order, we sort",
 }
 
