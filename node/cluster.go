@@ -131,7 +131,7 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 		return c, err
 	}
 	if o.Metrics != "" {
-		if c.metrics, err = ServeMetrics(o.Metrics, c.groups()...); err != nil {
+		if c.metrics, err = ServeMetrics(o.Metrics); err != nil {
 			return c, err
 		}
 		c.log.Info("metrics", "url", "http://"+c.metrics.Addr()+"/metrics")
@@ -261,7 +261,7 @@ func (c *Cluster) startMon(ctx context.Context) error {
 		closeBoth()
 		return err
 	}
-	mgrMsgr, err := h.messenger(entity.Name{Type: entity.Mgr, Num: mgrGlobalID}, mgrAddrs, tickets)
+	mgrMsgr, err := h.messenger(entity.Name{Type: entity.Mgr}, mgrAddrs, tickets)
 	if err != nil {
 		closeBoth()
 		return err

@@ -32,6 +32,7 @@ type monHost struct {
 	msgrs []*msgr.Messenger
 	fsid  msg.FSID
 	ids   globalIDs
+	local localCalls
 
 	stop   chan struct{}
 	done   chan struct{}
@@ -63,6 +64,7 @@ func newMonHost(m *mon.Mon, db *monstore.Store, fsid msg.FSID, log *slog.Logger,
 		done: make(chan struct{}), failed: failed, conns: map[uint64]sink{},
 	}
 	h.ids.waiting = map[uint64]chan uint64{}
+	h.openLocal()
 	return h
 }
 
@@ -72,7 +74,7 @@ func (h *monHost) messenger(name entity.Name, addrs entity.AddrVec, a acceptor) 
 		Name:  name,
 		Addrs: addrs,
 		Policy: func(entity.Type) msgr.Policy {
-			return msgr.Policy{Lossy: true, Required: requiredFeatures, MaxInflight: 16 << 20}
+			return msgr.Policy{Lossy: true, Stateless: true, Required: requiredFeatures, MaxInflight: 16 << 20}
 		},
 		Auth:    &authenticator{acceptor: a, log: h.log},
 		Handler: &monHandler{h, name.Type == entity.Mgr},
@@ -280,25 +282,15 @@ func (h *monHandler) RemoteReset(c *msgr.Conn) { c.Close() }
 // command runs a command with all rights: one of the monitors' ("osd tree"), or
 // with tell one of this daemon's ("config show"), as the admin socket does.
 func (h *monHost) command(ctx context.Context, cmd []byte, tell bool) (out []byte, status string, err error) {
-	id, all := h.lastID.Add(1), map[string]string{}
-	for _, service := range []entity.Type{entity.Mon, entity.Mgr, entity.OSD, entity.MDS} {
-		all[service.String()] = "allow *"
-	}
-	answer := make(localSink, 1)
-	who := &cephx.Identity{Name: entity.AuthName{Type: entity.Client, ID: "admin"}, Method: cephx.MethodNone, Caps: all}
+	tid, answer := h.local.begin()
+	defer h.local.end(tid)
 	var body msg.Body = &msg.MonCommand{Paxos: msg.NoPaxos, FSID: h.fsid, Cmd: []string{string(cmd)}}
 	if tell {
 		body = &msg.Command{FSID: h.fsid, Cmd: []string{string(cmd)}}
 	}
-	for _, ev := range []mon.Event{
-		mon.SessionOpened{ID: id, Name: entity.Name{Type: entity.Client}, Features: msgr.SupportedFeatures, Identity: who},
-		mon.Received{ID: id, Body: body, TID: 1},
-	} {
-		if !h.in.put(monInput{ev, answer}) {
-			return nil, "", errMonStops
-		}
+	if !h.in.put(monInput{ev: mon.Received{ID: localSession, Body: body, TID: tid}}) {
+		return nil, "", errMonStops
 	}
-	defer h.in.post(monInput{ev: mon.SessionClosed{ID: id}})
 	select {
 	case r := <-answer:
 		return r.out, r.status, errno.Error(r.result)
@@ -320,17 +312,56 @@ func (h *monHost) admin(cmd []byte) ([]byte, error) {
 	return out, err
 }
 
-// commandResult is the answer to a local command.
+// localSession is the number of this process's own session with the machine.
+const localSession = 1
+
+// openLocal begins the session, with all rights.
+func (h *monHost) openLocal() {
+	all := map[string]string{}
+	for _, service := range []entity.Type{entity.Mon, entity.Mgr, entity.OSD, entity.MDS} {
+		all[service.String()] = "allow *"
+	}
+	h.lastID.Store(localSession)
+	h.in.put(monInput{mon.SessionOpened{
+		ID: localSession, Name: entity.Name{Type: entity.Client}, Features: msgr.SupportedFeatures,
+		Identity: &cephx.Identity{Name: entity.AuthName{Type: entity.Client, ID: "admin"}, Method: cephx.MethodNone, Caps: all},
+	}, &h.local})
+}
+
+// commandResult is the answer to a command.
 type commandResult struct {
 	result int32
 	status string
 	out    []byte
 }
 
-// localSink takes the answer to one command.
-type localSink chan commandResult
+// localCalls are the commands of this process that wait for an answer.
+type localCalls struct {
+	mu      sync.Mutex
+	last    uint64
+	waiting map[uint64]chan commandResult
+}
 
-func (s localSink) SendBody(b msgr.Body, _ uint64) error {
+func (l *localCalls) begin() (tid uint64, answer <-chan commandResult) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waiting == nil {
+		l.waiting = map[uint64]chan commandResult{}
+	}
+	l.last++
+	ch := make(chan commandResult, 1)
+	l.waiting[l.last] = ch
+	return l.last, ch
+}
+
+func (l *localCalls) end(tid uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.waiting, tid)
+}
+
+// SendBody takes the machine's answer.
+func (l *localCalls) SendBody(b msgr.Body, tid uint64) error {
 	var r commandResult
 	switch b := b.(type) {
 	case *msg.CommandReply:
@@ -340,11 +371,15 @@ func (s localSink) SendBody(b msgr.Body, _ uint64) error {
 	default:
 		return nil
 	}
-	select {
-	case s <- r:
-	default: // one command, one answer
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ch := l.waiting[tid]; ch != nil {
+		ch <- r
+		delete(l.waiting, tid)
 	}
 	return nil
 }
 
-func (localSink) Close() {}
+// Close is the machine's wish to end the session; it lasts as long as the
+// machine.
+func (*localCalls) Close() {}

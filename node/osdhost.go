@@ -1,0 +1,605 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/pulpo-storage/pulpo/buffer"
+	"github.com/pulpo-storage/pulpo/cephx"
+	"github.com/pulpo-storage/pulpo/cephx/caps"
+	"github.com/pulpo-storage/pulpo/config"
+	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/msgr"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/objstore/diskstore"
+	"github.com/pulpo-storage/pulpo/osd"
+	"github.com/pulpo-storage/pulpo/osd/pg"
+	"github.com/pulpo-storage/pulpo/rados/monclient"
+)
+
+// osdHost runs an OSD's machines: a loop for the daemon's own, one for each
+// shard, a messenger, a line to the monitors and the store.
+type osdHost struct {
+	id      int32
+	osd     *osd.OSD
+	store   *diskstore.Store
+	msgr    *msgr.Messenger
+	mons    *monclient.Client
+	log     *slog.Logger
+	options *config.Config
+	fsid    msg.FSID
+	shards  []*osdShard
+	in      *inbox[osd.Event]
+	fetches fetches
+	failed  func(error)
+
+	ctx     context.Context // ends with stop
+	cancel  context.CancelFunc
+	stop    chan struct{}
+	stopped chan struct{} // the machine has stopped gracefully
+	once    sync.Once
+	wg      sync.WaitGroup // the loops
+}
+
+// osdInflight bounds the events in front of the daemon's own loop.
+const osdInflight = 256
+
+// osdShards is how many loops an OSD's groups are divided among.
+const osdShards = 2
+
+// startOSDs starts all OSDs of the directory, making the stores of new ones.
+func (c *Cluster) startOSDs(ctx context.Context, o Options) error {
+	errs := make([]error, len(c.id.OSDs))
+	hosts := make([]*osdHost, len(c.id.OSDs))
+	var wg sync.WaitGroup
+	for i, e := range c.id.OSDs {
+		wg.Go(func() { hosts[i], errs[i] = c.startOSD(ctx, e, o) })
+	}
+	wg.Wait()
+	for i, h := range hosts {
+		if h == nil {
+			continue
+		}
+		c.osds = append(c.osds, h)
+		if errs[i] == nil {
+			errs[i] = c.adminSocket(fmt.Sprintf("osd.%d", h.id), h.admin, h.log)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Cluster) startOSD(ctx context.Context, e OSDEntry, o Options) (*osdHost, error) {
+	name := entity.AuthName{Type: entity.OSD, ID: strconv.Itoa(int(e.ID))}
+	log := c.log.With("daemon", name.String())
+	home := c.dir.Join(name.String())
+	fail := func(err error) (*osdHost, error) { return nil, fmt.Errorf("%v: %w", name, err) }
+	fsid, err := entity.ParseUUID(c.id.FSID)
+	if err != nil {
+		return fail(err)
+	}
+	disk, err := entity.ParseUUID(e.UUID)
+	if err != nil {
+		return fail(err)
+	}
+	ring := home + "/keyring"
+	if err := c.fetchKeyring(ctx, name.String(), []string{"mon", "allow profile osd", "mgr", "allow profile osd", "osd", "allow *"}, ring); err != nil {
+		return fail(err)
+	}
+	key, err := readKey(ring, name)
+	if err != nil {
+		return fail(err)
+	}
+	h := &osdHost{
+		id: e.ID, log: log, fsid: fsid, failed: c.fail, in: newInbox[osd.Event](osdInflight),
+		stop: make(chan struct{}), stopped: make(chan struct{}), options: config.New(name, hostname()),
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.fetches = fetches{h: h, waiting: map[uint64]*fetching{}, peers: map[int32]*fetchPeer{}}
+	for k, v := range localOptions {
+		if err := h.options.Set(k, v); err != nil {
+			return fail(err)
+		}
+	}
+	if h.store, err = openStore(home+"/store", c.storeSize(o), fsid, disk, e.ID, h); err != nil {
+		return fail(err)
+	}
+	if err := h.serve(ctx, c, name, key, home); err != nil {
+		return h, fmt.Errorf("%v: %w", name, errors.Join(err, h.abort()))
+	}
+	return h, nil
+}
+
+// storeSize is what each new OSD may take: an equal part of what is free.
+func (c *Cluster) storeSize(o Options) uint64 {
+	if o.OSDSize > 0 {
+		return uint64(o.OSDSize)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(c.dir.Path, &fs); err != nil {
+		return 0
+	}
+	free := fs.Bavail * uint64(fs.Bsize)
+	return min(free/20*19/uint64(len(c.id.OSDs)), 1<<40)
+}
+
+// openStore opens an OSD's store, making it first if there is none.
+func openStore(dir string, size uint64, cluster, disk entity.UUID, id int32, h *osdHost) (*diskstore.Store, error) {
+	opt := diskstore.Options{
+		CacheBytes: 32 << 20, Log: h.log,
+		Events: diskstore.Events{
+			ChecksumError: func(c objstore.Coll, o object.ID, off uint64) {
+				h.log.Error("checksum error", "coll", c.String(), "object", o.String(), "offset", off)
+			},
+			Failed: func(err error) { h.failed(fmt.Errorf("osd.%d: store: %w", id, err)) },
+		},
+	}
+	if _, err := os.Stat(dir + "/made"); errors.Is(err, os.ErrNotExist) {
+		// What an interrupted start has left is nobody's.
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, err
+		}
+		create := opt
+		create.Size = size
+		if err := diskstore.Create(dir, create); err != nil {
+			return nil, err
+		}
+		s, err := diskstore.Open(dir, opt)
+		if err != nil {
+			return nil, err
+		}
+		if err := osd.Format(s, cluster, disk, id); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		if err := s.Close(); err != nil {
+			return nil, err
+		}
+		if err := WriteFile(dir+"/made", nil, 0o644); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, err
+	}
+	s, err := diskstore.Open(dir, opt)
+	if err != nil {
+		return nil, err
+	}
+	gotCluster, gotDisk, gotID, err := osd.Identity(s)
+	if err == nil && (gotCluster != cluster || gotDisk != disk || gotID != id) {
+		err = fmt.Errorf("the store is that of osd.%d, disk %v, of cluster %v", gotID, gotDisk, gotCluster)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// serve starts the daemon on its open store.
+func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, key cephx.Key, home string) error {
+	ln, port, err := listen(c.bind(), 0)
+	if err != nil {
+		return err
+	}
+	owned := false
+	defer func() {
+		if !owned {
+			ln.Close()
+		}
+	}()
+	addrs := c.addrs(port, newNonce())
+	h.mons, err = monclient.New(monclient.Config{
+		Name: name, Key: key, Mons: []entity.AddrVec{c.addrs(c.id.Mon.Port, 0)}, Log: h.log,
+		OnMessage: h.fromMon, OnSession: func() { h.in.post(osd.MonConnected{}) },
+	})
+	if err != nil {
+		return err
+	}
+	h.msgr, err = msgr.New(msgr.Config{
+		Name: entity.Name{Type: entity.OSD, Num: int64(h.id)}, Addrs: addrs,
+		Policy: func(entity.Type) msgr.Policy {
+			return msgr.Policy{Lossy: true, Stateless: true, Required: requiredFeatures}
+		},
+		Auth: &authenticator{
+			acceptor:  &cephx.ServiceAcceptor{Service: entity.OSD, Secrets: h.mons.Rotating()},
+			connector: h.mons, log: h.log,
+		},
+		Handler: &osdHandler{h}, Log: h.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := h.mons.Start(ctx, h.msgr); err != nil {
+		return err
+	}
+	if err := h.mons.WaitRotating(ctx); err != nil {
+		return err
+	}
+	h.options.SetCentral(h.mons.Options())
+	h.osd, err = osd.New(osd.Config{
+		ID: h.id, Public: addrs, Features: msgr.SupportedFeatures, Shards: osdShards, Options: h.options,
+		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
+		Location: map[string]string{"root": "default", "host": hostname()},
+		Metadata: osdMetadata(h.id, home, addrs),
+		Version:  osd.Version{Version: "16.2.15", Release: "pacific", Type: "stable"},
+	}, h.store, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, s := range h.osd.Shards() {
+		h.shards = append(h.shards, h.newShard(s))
+	}
+	for _, s := range h.shards {
+		h.wg.Go(s.run)
+	}
+	h.wg.Go(h.run)
+	h.in.post(osd.Start{})
+	owned = true
+	h.wg.Go(func() { h.accept(ln) })
+	return nil
+}
+
+func (h *osdHost) accept(ln net.Listener) {
+	if err := h.msgr.Serve(ln); err != nil && !errors.Is(err, msgr.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+		h.failed(fmt.Errorf("osd.%d: %w", h.id, err))
+	}
+}
+
+func (h *osdHost) shardOf(g object.PG) *osdShard { return h.shards[osd.ShardOf(g, len(h.shards))] }
+
+// run is the loop of the daemon's own machine.
+func (h *osdHost) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-h.stop:
+			return
+		case <-h.in.wake:
+			for _, ev := range h.in.take() {
+				h.osd.Step(time.Now(), ev)
+				h.carryOut()
+			}
+		case now := <-timer.C:
+			h.osd.Step(now, osd.Tick{})
+			h.carryOut()
+		}
+		if at := h.osd.Wake(); at.IsZero() {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Until(at))
+		}
+	}
+}
+
+func (h *osdHost) carryOut() {
+	r := h.osd.Ready()
+	for _, w := range r.Writes {
+		token := w.Token
+		err := h.store.Submit(w.Txn, func(err error) { h.in.post(osd.Committed{Token: token, Err: err}) })
+		if err != nil {
+			// The daemon's own records are small and have room set aside.
+			h.failed(fmt.Errorf("osd.%d: own records: %w", h.id, err))
+			return
+		}
+	}
+	for _, e := range r.ToShards {
+		for i, s := range h.shards {
+			if e.Shard < 0 || e.Shard == i {
+				s.in.post(e.Event)
+			}
+		}
+	}
+	if r.WantFull {
+		h.mons.Subscribe("osdmap", 0, false)
+	} else if r.Subscribe != 0 {
+		h.mons.Subscribe("osdmap", uint64(r.Subscribe), false)
+	}
+	for _, b := range r.ToMon {
+		if err := h.mons.Send(b); err != nil {
+			// A new session begins with all that matters.
+			h.log.Debug("no session with a monitor", "msg", fmt.Sprintf("%T", b), "err", err)
+		}
+	}
+	for _, c := range r.Replies {
+		c.ID.(commandSink).answer(c)
+	}
+	for _, n := range r.Notes {
+		h.note(n)
+	}
+	if r.Stopped {
+		h.once.Do(func() { close(h.stopped) })
+	}
+	if r.Fatal != nil {
+		h.failed(r.Fatal)
+	}
+}
+
+// note logs what a machine found worth knowing.
+func (h *osdHost) note(n pg.Note) {
+	level := slog.LevelDebug
+	switch n.Level {
+	case pg.NoteInfo:
+		level = slog.LevelInfo
+	case pg.NoteWarn:
+		level = slog.LevelWarn
+	case pg.NoteCluster:
+		level = slog.LevelError
+	}
+	attrs := []any{}
+	if n.PG != (object.SPG{}) {
+		attrs = append(attrs, "pg", n.PG.String())
+	}
+	if n.Err != nil {
+		attrs = append(attrs, "err", n.Err)
+	}
+	h.log.Log(h.ctx, level, n.Text, attrs...)
+	if n.Level != pg.NoteCluster || h.mons == nil {
+		return
+	}
+	text := n.Text
+	if n.PG != (object.SPG{}) {
+		text = n.PG.String() + " " + text
+	}
+	if n.Err != nil {
+		text += ": " + n.Err.Error()
+	}
+	name := entity.AuthName{Type: entity.OSD, ID: strconv.Itoa(int(h.id))}
+	h.mons.Send(&msg.Log{Paxos: msg.NoPaxos, FSID: h.fsid, Entries: []msg.LogEntry{{
+		Name: name, Rank: entity.Name{Type: entity.OSD, Num: int64(h.id)}, Addrs: h.msgr.Addrs(), Stamp: time.Now(),
+		Level: msg.LogError, Message: text, Channel: "cluster",
+	}}})
+}
+
+// fromMon takes what the monitors send of their own accord.
+func (h *osdHost) fromMon(_ *msgr.Conn, m *msgr.Message, _ msg.Body) {
+	// The machine takes it later, when the message's buffers are gone.
+	body, err := msg.Decode(m.Type, m.Version, m.Compat, bytes.Clone(m.Front), buffer.ListOf(bytes.Clone(m.Data.Bytes())))
+	if err != nil {
+		h.log.Warn("bad message of a monitor", "type", m.Type, "err", err)
+		return
+	}
+	switch b := body.(type) {
+	case *msg.Config:
+		h.options.SetCentral(b.Options)
+		return
+	case *msg.OSDMap:
+		newest := uint32(0)
+		for e := range b.Full {
+			newest = max(newest, e)
+		}
+		for e := range b.Incrementals {
+			newest = max(newest, e)
+		}
+		h.mons.Got("osdmap", uint64(newest))
+	}
+	h.in.put(osd.MonMessage{Body: body})
+}
+
+// close stops the daemon: first it is marked down, then the groups stop, then
+// the store closes with all that was acknowledged.
+func (h *osdHost) close() error {
+	if h.osd != nil {
+		h.in.post(osd.Stop{})
+		select {
+		case <-h.stopped:
+		case <-time.After(stopTimeout):
+			h.log.Warn("stops without having been marked down")
+		}
+	}
+	return h.abort()
+}
+
+// stopTimeout is above osd_mon_shutdown_timeout, after which the machine goes
+// without a word of the monitors.
+const stopTimeout = 10 * time.Second
+
+// abort ends everything that was started.
+func (h *osdHost) abort() error {
+	var errs []error
+	if h.msgr != nil {
+		// Readers may wait for room in front of a shard.
+		for _, s := range h.shards {
+			s.in.close()
+		}
+		errs = append(errs, h.msgr.Close())
+	}
+	if h.mons != nil {
+		errs = append(errs, h.mons.Close())
+	}
+	h.cancel()
+	close(h.stop)
+	h.wg.Wait()
+	if h.store != nil {
+		errs = append(errs, h.store.Close())
+		h.store = nil
+	}
+	return errors.Join(errs...)
+}
+
+// commandSink takes the answer to a command.
+type commandSink interface{ answer(osd.CommandReply) }
+
+// tellSink answers a client's command on its connection.
+type tellSink struct {
+	conn *msgr.Conn
+	tid  uint64
+}
+
+func (s tellSink) answer(r osd.CommandReply) {
+	reply := &msg.CommandReply{Result: r.Result, Status: r.Status}
+	reply.Data = buffer.ListOf(r.Out)
+	s.conn.SendBody(reply, s.tid)
+}
+
+// adminSink answers a command of the admin socket.
+type adminSink chan osd.CommandReply
+
+func (s adminSink) answer(r osd.CommandReply) { s <- r }
+
+// admin runs a command of the admin socket.
+func (h *osdHost) admin(cmd []byte) ([]byte, error) {
+	sink := make(adminSink, 1)
+	if !h.in.put(osd.Command{ID: sink, Text: []string{string(cmd)}}) {
+		return nil, errOSDStops
+	}
+	select {
+	case r := <-sink:
+		err := errno.Error(r.Result)
+		if err != nil && r.Status != "" {
+			err = fmt.Errorf("%s: %w", r.Status, err)
+		}
+		return r.Out, err
+	case <-h.stop:
+		return nil, errOSDStops
+	}
+}
+
+var errOSDStops = errors.New("the OSD stops")
+
+// osdHandler turns what happens on connections into events.
+type osdHandler struct{ *osdHost }
+
+// fromMons reports whether a connection is the line to the monitors.
+func fromMons(c *msgr.Conn) bool { return !c.Incoming() && c.PeerName().Type == entity.Mon }
+
+func (h *osdHandler) Opened(c *msgr.Conn) {
+	if fromMons(c) {
+		h.mons.Opened(c)
+		return
+	}
+	if !c.Incoming() {
+		return // to another OSD, to fetch from
+	}
+	who, _ := c.Identity().(*cephx.Identity)
+	if who == nil {
+		c.Close()
+		return
+	}
+	s := &pg.Session{Name: c.PeerName(), Addr: c.PeerAddr(), Features: c.Features(), Conn: c}
+	if s.Name.Type == entity.Client {
+		s.Name.Num = int64(c.GlobalID())
+	}
+	allowed, err := caps.ParseOSD(who.Caps[entity.OSD.String()])
+	if err != nil {
+		h.log.Warn("capability does not parse", "entity", who.Name.String(), "err", err)
+	}
+	s.Caps = allowed
+	c.SetValue(s)
+}
+
+func (h *osdHandler) Receive(c *msgr.Conn, m *msgr.Message) {
+	if fromMons(c) {
+		h.mons.Receive(c, m)
+		return
+	}
+	body, err := msg.Decode(m.Type, m.Version, m.Compat, m.Front, m.Data)
+	if err != nil {
+		h.log.Warn("bad message", "type", m.Type, "peer", c.PeerName().String(), "addr", c.PeerAddr().String(), "err", err)
+		m.Release()
+		c.Close()
+		return
+	}
+	s, _ := c.Value().(*pg.Session)
+	switch b := body.(type) {
+	case *msg.OSDOp:
+		if s == nil {
+			m.Release()
+			return
+		}
+		r := &pg.Request{Session: s, TID: m.TID, Op: b, Message: m, Received: m.Received}
+		if !h.shardOf(b.PG.PG).in.put(r) {
+			m.Release()
+		}
+		return
+	case *msg.OSDOpReply:
+		// What it tells lives on with the group that asked.
+		for i := range b.Ops {
+			b.Ops[i].Out.Retain()
+		}
+		h.fetches.answer(m.TID, b)
+	case *msg.OSDBackoff:
+		if s != nil && b.What == msg.BackoffAckBlock {
+			h.shardOf(b.PG.PG).in.put(osd.ForPG{PG: b.PG, Event: pg.BackoffAck{Session: s, ID: b.ID}})
+		}
+	case *msg.Command:
+		h.tell(c, s, m, b)
+	case *msg.Ping:
+	default:
+		h.log.Debug("message that an OSD has no use for", "type", m.Type, "peer", c.PeerName().String())
+	}
+	m.Release()
+}
+
+// tell begins a command of a client, if it may.
+func (h *osdHandler) tell(c *msgr.Conn, s *pg.Session, m *msgr.Message, b *msg.Command) {
+	if s == nil {
+		return
+	}
+	sink := tellSink{c, m.TID}
+	switch {
+	case !s.Caps.AllowAll():
+		sink.answer(osd.CommandReply{Result: -int32(errno.EACCES), Status: "permission denied"})
+	default:
+		h.in.put(osd.Command{ID: sink, Text: b.Cmd, In: buffer.ListOf(bytes.Clone(b.Data.Bytes()))})
+	}
+}
+
+func (h *osdHandler) Closed(c *msgr.Conn, err error) {
+	if fromMons(c) {
+		h.mons.Closed(c, err)
+		return
+	}
+	if !c.Incoming() {
+		h.fetches.closed(c)
+		return
+	}
+	if s, ok := c.Value().(*pg.Session); ok {
+		for _, shard := range h.shards {
+			shard.in.post(pg.SessionClosed{Session: s})
+		}
+	}
+}
+
+func (h *osdHandler) RemoteReset(c *msgr.Conn) { c.Close() }
+
+// crushWeight is a size in TiB, 16.16, as a new OSD enters the CRUSH map.
+func crushWeight(size uint64) uint32 { return uint32(size >> 24) }
+
+// mediumOf is the device class of the medium that a path is on.
+func mediumOf(path string) string {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err == nil {
+		dev := fmt.Sprintf("/sys/dev/block/%d:%d/", unix.Major(st.Dev), unix.Minor(st.Dev))
+		for _, file := range []string{"queue/rotational", "../queue/rotational"} {
+			if firstLine(dev+file) == "1" {
+				return "hdd"
+			}
+		}
+	}
+	return "ssd"
+}
+
+func osdMetadata(id int32, home string, addrs entity.AddrVec) map[string]string {
+	m := hostMetadata()
+	m["osd_data"] = home
+	m["osd_objectstore"] = "diskstore"
+	m["default_device_class"] = mediumOf(home)
+	m["rotational"] = map[bool]string{true: "1", false: "0"}[m["default_device_class"] == "hdd"]
+	for _, k := range []string{"front_addr", "back_addr", "hb_front_addr", "hb_back_addr"} {
+		m[k] = addrs.String()
+	}
+	return m
+}
