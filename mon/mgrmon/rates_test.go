@@ -84,6 +84,13 @@ func TestRates(t *testing.T) {
 	if got := strings.Join(w.ioLines(), "|"); !strings.HasSuffix(got, "|recovery: 2 MiB/s, 1k keys/s, 2 objects/s") {
 		t.Error(got)
 	}
+	if got := string(w.run(`{"prefix":"osd pool stats","pool_name":"rbd","format":"json"}`).Output); !strings.Contains(got,
+		`"recovery_rate":{"recovering_objects_per_sec":2,"recovering_bytes_per_sec":2097152,"recovering_keys_per_sec":1000,"num_objects_recovered":24,"num_bytes_recovered":25165824,"num_keys_recovered":12000}`) {
+		t.Error(got)
+	}
+	if got := string(w.run(`{"prefix":"pg stat"}`).Output); !strings.HasSuffix(got, " op/s; 2 MiB/s, 1k keys/s, 2 objects/s recovering\n") {
+		t.Error(got)
+	}
 	// It fades when nothing happens, and counts that went down are no work.
 	g.ReportedSeq++
 	g.Objects = msg.ObjectStats{}

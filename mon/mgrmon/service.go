@@ -105,20 +105,9 @@ func (s *Service) intOption(name string, def int64) int64 {
 	return def
 }
 
-func (s *Service) floatOption(name string, def float64) float64 {
-	if f, err := strconv.ParseFloat(s.h.Option(name), 64); err == nil {
-		return f
-	}
-	return def
-}
-
 func (s *Service) boolOption(name string, def bool) bool {
 	if b, err := strconv.ParseBool(s.h.Option(name)); err == nil {
 		return b
 	}
 	return def
-}
-
-func (s *Service) secondsOption(name string, def float64) time.Duration {
-	return time.Duration(s.floatOption(name, def) * float64(time.Second))
 }
