@@ -24,7 +24,8 @@ func ShardOf(g object.PG, shards int) int {
 type ShardEvent any
 
 // Resume takes up a request that was held back. The shell gives it after it has
-// carried out a Ready with More set, before any other event.
+// carried out a Ready with More set; one that does not has its shards woken by
+// the clock for each.
 type Resume struct{}
 
 // ForPG is an event of one group: pg.Committed, pg.SubmitFailed, pg.Fetched,
@@ -109,11 +110,12 @@ type Shard struct {
 	// Sessions that were sent maps, and how new.
 	told map[*pg.Session]uint32
 
-	history history
-	extra   ShardReady
-	taken   bool
-	nextRun time.Time
-	warned  time.Time
+	history  history
+	extra    ShardReady
+	taken    bool
+	nextRun  time.Time
+	lastStep time.Time
+	warned   time.Time
 }
 
 func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry) *Shard {
@@ -145,22 +147,27 @@ func (s *Shard) renew() {
 const tickEvery = 5 * time.Second
 
 // Wake is when the shard wants a pg.Tick.
-func (s *Shard) Wake() time.Time { return s.nextRun }
+func (s *Shard) Wake() time.Time {
+	if s.env.Pending() > 0 {
+		return s.lastStep
+	}
+	return s.nextRun
+}
 
 // Step takes in one event.
 func (s *Shard) Step(now time.Time, in ShardEvent) {
 	s.renew()
+	s.lastStep = now
 	switch in := in.(type) {
 	case *pg.Request:
+		// Not before those that came earlier.
 		if s.env.Pending() > 0 {
-			s.env.Requeue(in) // not before those that came earlier
-			break
+			s.env.Requeue(in)
+			in = s.env.Next()
 		}
 		s.request(now, in)
 	case Resume:
-		if r := s.env.Next(); r != nil {
-			s.request(now, r)
-		}
+		s.resume(now)
 	case ForPG:
 		if p := s.groups[in.PG]; p != nil {
 			p.Step(now, in.Event)
@@ -176,6 +183,7 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 		s.sessionClosed(now, in)
 	case pg.Tick:
 		s.tick(now)
+		s.resume(now)
 	case Ask:
 		s.extra.Answers = append(s.extra.Answers, s.answer(now, in))
 	default:
@@ -200,6 +208,14 @@ func (s *Shard) request(now time.Time, r *pg.Request) {
 		return
 	}
 	p.Step(now, r)
+}
+
+// resume takes up one of the requests that were held back: what it decides must
+// be carried out before the next.
+func (s *Shard) resume(now time.Time) {
+	if r := s.env.Next(); r != nil {
+		s.request(now, r)
+	}
 }
 
 // share sends a session whose map is old what it lacks; once for each map.
