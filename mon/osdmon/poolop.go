@@ -53,6 +53,8 @@ func (s *Service) poolOp(sess *service.Session, b *msg.PoolOp) service.Answer {
 			return reply(errno.EINVAL)
 		case exists:
 			return reply(nil)
+		case !s.snapshots:
+			return reply(errno.EOPNOTSUPP)
 		}
 		s.addSnap(pool, b.Name, s.h.Now())
 		return done(nil)
@@ -66,8 +68,11 @@ func (s *Service) poolOp(sess *service.Session, b *msg.PoolOp) service.Answer {
 		s.removeSnap(pool, snap)
 		return done(nil)
 	case msg.PoolOpCreateUnmanagedSnap:
-		if managed(p) {
+		switch {
+		case managed(p):
 			return reply(errno.EINVAL)
+		case !s.snapshots:
+			return reply(errno.EOPNOTSUPP)
 		}
 		var e wire.Encoder
 		e.U64(uint64(s.addUnmanagedSnap(pool)))

@@ -19,6 +19,8 @@ type Service struct {
 	r     service.Reader
 	stats Stats
 
+	snapshots bool // the OSDs keep them
+
 	// Committed.
 	cur   *osdmap.Map
 	full  []byte                      // cur, encoded
