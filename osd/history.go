@@ -38,6 +38,7 @@ type history struct {
 // remember takes in what the groups are done with.
 func (s *Shard) remember(now time.Time) {
 	for _, r := range s.env.Done() {
+		s.counters.add(r, now.Sub(r.Received))
 		s.history.add(now, r)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
+	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
@@ -181,9 +182,10 @@ type OSD struct {
 	asks    map[uint64]*ask
 	nextAsk uint64
 
-	reports report
-	wake    time.Time
-	bench   *bench
+	counters *counters
+	reports  report
+	wake     time.Time
+	bench    *bench
 }
 
 // New makes an OSD of what its store holds.
@@ -204,8 +206,9 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	}
 	o.pgConfig = groupConfig(cfg.Options, 0)
 	classes := Classes()
+	o.counters = newCounters()
 	for i := range o.cfg.Shards {
-		o.shards = append(o.shards, newShard(i, o.cfg.Shards, cfg.ID, store, o.pgConfig, classes))
+		o.shards = append(o.shards, newShard(i, o.cfg.Shards, cfg.ID, store, o.pgConfig, classes, o.counters))
 	}
 	if e := o.super.NewestMap; e > 0 {
 		m, full, err := storedMap(store, e)
@@ -242,6 +245,9 @@ func Classes() objclass.Registry {
 
 // Shards are the loops' machines. The shell steps each from one goroutine.
 func (o *OSD) Shards() []*Shard { return o.shards }
+
+// Metrics are the counters of the daemon, "osd" in "perf dump".
+func (o *OSD) Metrics() *metric.Group { return o.counters.group }
 
 // Published returns the newest maps that the shards were given; nil before. It
 // may be called from any goroutine.
@@ -281,6 +287,8 @@ func (o *OSD) Step(now time.Time, in Event) {
 		o.start(now)
 	case MonConnected:
 		o.subscribe()
+		// A monitor that is new to us, or new, may know nothing.
+		o.reports.now, o.reports.sinceAll = true, reportAllEvery
 		if o.state == StateBooting || o.state == StatePreboot {
 			o.boot(now)
 		}
@@ -386,6 +394,7 @@ func (o *OSD) isUp(m *osdmap.Map) bool {
 }
 
 func (o *OSD) onMaps(now time.Time, in *msg.OSDMap) {
+	o.counters.mapMessages.Inc()
 	fresh, wantFull, err := o.takeMaps(in)
 	if err != nil {
 		o.note(NoteCluster, "maps of the monitors", err)
@@ -402,6 +411,7 @@ func (o *OSD) onMaps(now time.Time, in *msg.OSDMap) {
 		return
 	}
 	o.ungiven = append(o.ungiven, fresh...)
+	o.counters.mapEpochs.Add(uint64(len(fresh)))
 	m := o.maps.Map
 	if u := m.UUID; o.cfg.ID < m.MaxOSD && m.Exists(o.cfg.ID) && !u[o.cfg.ID].IsZero() && u[o.cfg.ID] != o.super.UUID {
 		o.fatal(fmt.Errorf("osd.%d: the map knows another disk by this number, %v: %w", o.cfg.ID, u[o.cfg.ID], errno.EEXIST))

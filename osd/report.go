@@ -105,6 +105,7 @@ func (o *OSD) makeReport(answers []Answer) *msg.OSDReport {
 		r.PGs = append(r.PGs, a.PGs...)
 		r.Stat.PGs += uint32(a.Count)
 		r.Stat.SlowOps += uint32(a.Slow)
+		r.Stat.ReadErrors += a.Errors
 		r.Stat.OldestSlowOp = max(r.Stat.OldestSlowOp, a.Oldest)
 		for pool, s := range a.Usage {
 			t := usage[pool]
@@ -118,6 +119,11 @@ func (o *OSD) makeReport(answers []Answer) *msg.OSDReport {
 		// apart: blocks round up.
 		r.Pools = append(r.Pools, msg.PoolUsage{Pool: pool, Store: msg.StoreStats{Stored: s.Bytes, Allocated: s.Bytes}})
 	}
+	o.counters.groups.Set(int64(r.Stat.PGs))
+	o.counters.primary.Set(int64(primaries(answers)))
+	o.counters.total.Set(int64(u.Total))
+	o.counters.available.Set(int64(u.Available))
+	o.counters.used.Set(int64(u.Total - min(u.Total, u.Available)))
 	r.Full = uint32(o.fullness(float64(u.Total-min(u.Total, u.Available)), float64(u.Total)))
 	return r
 }
@@ -213,4 +219,11 @@ func sameLimits(a, b *pg.Config) bool {
 		x.MaxNamespaceLen == y.MaxNamespaceLen && x.MaxAttrNameLen == y.MaxAttrNameLen && x.MaxAttrSize == y.MaxAttrSize &&
 		x.MaxOmapEntries == y.MaxOmapEntries && x.MaxOmapBytes == y.MaxOmapBytes && x.MaxList == y.MaxList &&
 		x.MaxWriteReply == y.MaxWriteReply && x.CopyChunk == y.CopyChunk && x.LogEntries == y.LogEntries && x.ComplaintTime == y.ComplaintTime
+}
+
+func primaries(answers []Answer) (n int) {
+	for _, a := range answers {
+		n += a.Primary
+	}
+	return n
 }

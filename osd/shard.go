@@ -76,8 +76,10 @@ type Answer struct {
 	// AboutStats.
 	PGs     []msg.PGStat
 	Count   int // groups that it has
+	Primary int // of those, served here
 	Slow    int // requests that take longer than they should
 	Oldest  time.Duration
+	Errors  uint64             // reads that the store failed
 	Usage   map[int64]pg.Stats // by pool
 	Removal bool               // groups of pools that are gone are still there
 
@@ -111,6 +113,7 @@ type Shard struct {
 	told map[*pg.Session]uint32
 
 	history  history
+	counters *counters
 	extra    ShardReady
 	taken    bool
 	nextRun  time.Time
@@ -118,9 +121,10 @@ type Shard struct {
 	warned   time.Time
 }
 
-func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry) *Shard {
+func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry, c *counters) *Shard {
 	return &Shard{
-		index: index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes},
+		counters: c,
+		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes},
 		groups: map[object.SPG]*pg.PG{}, parked: map[*pg.Session][]*pg.Request{}, told: map[*pg.Session]uint32{},
 	}
 }
@@ -158,6 +162,9 @@ func (s *Shard) Wake() time.Time {
 func (s *Shard) Step(now time.Time, in ShardEvent) {
 	s.renew()
 	s.lastStep = now
+	if s.nextRun.IsZero() {
+		s.nextRun = now.Add(tickEvery)
+	}
 	switch in := in.(type) {
 	case *pg.Request:
 		// Not before those that came earlier.
@@ -360,10 +367,14 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 	switch in.About {
 	case AboutStats:
 		a.Count = len(s.groups)
+		a.Errors = s.env.ReadErrors
 		a.Usage = map[int64]pg.Stats{}
 		a.Slow, a.Oldest = s.slow(now)
 		for _, id := range slices.SortedFunc(maps.Keys(s.groups), object.SPG.Compare) {
 			p := s.groups[id]
+			if p.Active() {
+				a.Primary++
+			}
 			u := a.Usage[id.Pool]
 			u.Add(&p.Info().Stats)
 			a.Usage[id.Pool] = u

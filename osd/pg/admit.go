@@ -143,13 +143,17 @@ func (p *PG) request(now time.Time, r *Request) {
 		p.refuse(r, errno.EIO)
 		return
 	}
+	r.InBytes = 0
+	for i := range r.Op.Ops {
+		r.InBytes += r.Op.Ops[i].In.Len()
+	}
 	writes := n.mayWrite()
 	if (writes || r.Op.Flags&msg.FlagRWOrdered != 0) && p.tooFull(r) {
 		p.drop(r)
 		return
 	}
 	if writes {
-		if err := p.checkWrite(r.Op); err != nil {
+		if err := p.checkWrite(r); err != nil {
 			p.refuse(r, err)
 			return
 		}
@@ -171,7 +175,7 @@ func (p *PG) request(now time.Time, r *Request) {
 		o.waiting = append(o.waiting, r)
 		return
 	}
-	p.execute(now, r, o, writes)
+	p.execute(now, r, o, &n)
 }
 
 // checkNames are the limits of names.
@@ -187,15 +191,12 @@ func (p *PG) checkNames(op *msg.OSDOp) error {
 }
 
 // checkWrite is what a request that writes must be like.
-func (p *PG) checkWrite(op *msg.OSDOp) error {
-	size := 0
-	for i := range op.Ops {
-		size += op.Ops[i].In.Len()
-	}
+func (p *PG) checkWrite(r *Request) error {
+	op := r.Op
 	switch {
 	case op.SnapID != object.NoSnap:
 		return errno.EINVAL
-	case size > p.env.Config.MaxWriteSize:
+	case r.InBytes > p.env.Config.MaxWriteSize:
 		return errno.EMSGSIZE
 	case !op.SnapContext.Valid():
 		return errno.EINVAL
@@ -290,7 +291,8 @@ func (p *PG) again(r *Request, t *Entry) {
 }
 
 // execute runs a request on its object and commits or answers it.
-func (p *PG) execute(now time.Time, r *Request, o *objectContext, writes bool) {
+func (p *PG) execute(now time.Time, r *Request, o *objectContext, n *nature) {
+	writes := n.mayWrite()
 	if !writes && !o.exists {
 		p.answer(r, p.errorReply(r, -int32(errno.ENOENT)), o.pending)
 		return
@@ -299,6 +301,7 @@ func (p *PG) execute(now time.Time, r *Request, o *objectContext, writes bool) {
 		p.refuse(r, eOldSnapc)
 		return
 	}
+	r.Reads, r.Writes = n.read || n.classRead, writes
 	x := &p.env.exec
 	x.begin(p, r, o, now, writes)
 	err := x.run(r.Op.Ops)
@@ -325,6 +328,7 @@ func (p *PG) execute(now time.Time, r *Request, o *objectContext, writes bool) {
 		}
 	}
 	if errors.Is(err, objstore.ErrIO) {
+		p.env.ReadErrors++
 		p.note(NoteCluster, "medium error in "+r.Op.String(), err)
 	}
 	switch {

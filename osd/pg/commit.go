@@ -18,6 +18,10 @@ import (
 // their results and output in them.
 func (p *PG) reply(r *Request, result int32) *msg.OSDOpReply {
 	const onNVRAM = 2
+	r.OutBytes = 0
+	for i := range r.Op.Ops {
+		r.OutBytes += r.Op.Ops[i].Out.Len()
+	}
 	return &msg.OSDOpReply{OID: r.Op.OID, PG: p.id.PG, Result: result, Epoch: p.osdmap.Epoch, Ops: r.Op.Ops, Retry: r.Op.Retry,
 		Flags: uint64(r.Op.Flags&^onNVRAM | msg.FlagAck | msg.FlagOnDisk)}
 }

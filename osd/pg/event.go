@@ -37,9 +37,12 @@ type Request struct {
 	Received time.Time
 
 	// Stage is how far it has come, for those who ask what is going on.
-	Stage   Stage
-	id      object.ReqID
-	fetched map[int]*copyData // by operation, of copy-from
+	Stage Stage
+	// What it was, once it has been executed, for those who count.
+	Reads, Writes     bool
+	InBytes, OutBytes int
+	id                object.ReqID
+	fetched           map[int]*copyData // by operation, of copy-from
 }
 
 // Committed says that all transactions up to a token are durable.

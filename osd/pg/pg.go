@@ -24,6 +24,8 @@ type Env struct {
 	// Full: the store has so little room that only deletes may pass
 	// (osd_failsafe_full_ratio).
 	Full bool
+	// ReadErrors counts what the store could not read.
+	ReadErrors uint64
 
 	ready Ready
 	taken bool
