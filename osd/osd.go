@@ -2,6 +2,7 @@ package osd
 
 import (
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -201,6 +202,12 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	if o.cfg.Shards < 1 {
 		o.cfg.Shards = 1
 	}
+	// Monitors let pools have more groups only if all OSDs can split theirs.
+	o.cfg.Metadata = maps.Clone(o.cfg.Metadata)
+	if o.cfg.Metadata == nil {
+		o.cfg.Metadata = map[string]string{}
+	}
+	o.cfg.Metadata["pg_split"] = "true"
 	if len(o.cfg.Cluster) == 0 {
 		o.cfg.Cluster = o.cfg.Public
 	}

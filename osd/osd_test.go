@@ -2,6 +2,7 @@ package osd
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -553,4 +554,69 @@ func TestNobodyIsServedBeforeTheBoot(t *testing.T) {
 	if r := h.do(1, "o", 2, read()); r == nil || string(r.Ops[0].Out.Bytes()) != "x" {
 		t.Fatalf("%+v", r)
 	}
+}
+
+func (h *house) setGroups(pool int64, n uint32) {
+	h.t.Helper()
+	h.propose(func(inc *osdmap.Incremental, m *osdmap.Map) {
+		p := m.Pools[pool].Clone()
+		p.PGNum, p.Flags = n, p.Flags&^osdmap.PoolFlagCreating
+		inc.NewPools[pool] = p
+	})
+	h.send(h.newest().Epoch)
+}
+
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.makePool(1, 2)
+	name := func(i int) string { return fmt.Sprintf("object%d", i) }
+	const n = 700
+	for i := range n {
+		if r := h.do(1, name(i), uint64(i+1), writeFull(name(i))); r == nil || r.Result != 0 {
+			t.Fatalf("write %d: %+v", i, r)
+		}
+	}
+	check := func(groups int, tid uint64) {
+		t.Helper()
+		for i := range n {
+			if r := h.do(1, name(i), tid+uint64(i), read()); r == nil || string(r.Ops[0].Out.Bytes()) != name(i) {
+				t.Fatalf("of %d groups: read %s: %+v", groups, name(i), r)
+			}
+		}
+		objects, bytes, size := int64(0), int64(0), int64(0)
+		for i := range n {
+			size += int64(len(name(i)))
+		}
+		seen := 0
+		for _, s := range h.osd.shards {
+			for id, p := range s.groups {
+				if ShardOf(id.PG, 2) != s.index {
+					t.Errorf("%v is in shard %d", id, s.index)
+				}
+				if !p.Active() {
+					t.Errorf("%v is %v", id, p.State())
+				}
+				seen++
+				objects += p.Info().Stats.Objects
+				bytes += p.Info().Stats.Bytes
+			}
+		}
+		if seen != groups || objects != n || bytes != size {
+			t.Errorf("%d groups with %d objects of %d bytes, want %d, %d, %d", seen, objects, bytes, groups, n, size)
+		}
+	}
+	for i, groups := range []int{7, 8, 32} {
+		h.setGroups(1, uint32(groups))
+		check(groups, uint64(10000*(i+1)))
+	}
+	// What was answered before is answered again, whichever group has it now.
+	r := h.op(1, name(n-1), n, msg.Op{Code: msg.OpDelete})
+	h.request(r)
+	if a := h.answer(n); a == nil || a.Result != 0 {
+		t.Fatalf("resent: %+v", a)
+	}
+	h.step(Stop{})
+	h.start(2)
+	check(32, 90000)
 }

@@ -137,6 +137,7 @@ func (s *Shard) Ready() ShardReady {
 	s.renew()
 	s.taken = true
 	s.extra.Ready = s.env.Ready()
+	s.extra.Moved = s.extra.Split
 	return s.extra
 }
 
@@ -299,18 +300,28 @@ func (s *Shard) load(now time.Time, id object.SPG) error {
 	if err != nil {
 		return err
 	}
-	s.groups[id] = p
+	// One that is not whole yet belongs to the group that it comes of, which goes
+	// on with it.
+	if !p.Info().Forming {
+		s.groups[id] = p
+	}
 	return nil
 }
 
-// adopt loads a group while the shard runs.
+// adopt loads a group while the shard runs. Until now there may have been one in
+// its place that could serve nobody.
 func (s *Shard) adopt(now time.Time, id object.SPG) {
-	if err := s.load(now, id); err != nil {
+	p, err := pg.Load(&s.env, id, now)
+	if err != nil {
 		s.env.Fail(err)
 		return
 	}
+	if was := s.groups[id]; was != nil {
+		p.TakeBackoffs(was)
+	}
+	s.groups[id] = p
 	if s.maps != nil {
-		s.groups[id].Step(now, pg.MapChange{Map: s.maps.Map})
+		p.Step(now, pg.MapChange{Map: s.maps.Map})
 	}
 }
 

@@ -124,6 +124,9 @@ type Ready struct {
 	Sends []Send
 	// Fetches are requests to other groups' primaries, perhaps in this daemon.
 	Fetches []Fetch
+	// Split are groups that have come of others and are whole now; each is to be
+	// loaded by the loop that it belongs to.
+	Split []object.SPG
 	// Done are requests that are finished, for the history of requests.
 	Done []*Request
 	// Notes are worth a line in the log.

@@ -15,6 +15,9 @@ type Info struct {
 	LastUserVersion uint64
 	LogTail         object.Version // the log has what is above it
 	Stats           Stats
+	Groups          uint32 // of the pool, by which the objects here were told apart
+	SplitTo         uint32 // the number to which the group is being split; 0: it is not
+	Forming         bool   // another group is still moving objects here
 	History         History
 }
 
@@ -45,6 +48,9 @@ func (i *Info) Encode(e *wire.Encoder) {
 	e.U64(i.LastUserVersion)
 	i.LogTail.Encode(e)
 	i.Stats.encode(e)
+	e.U32(i.Groups)
+	e.U32(i.SplitTo)
+	e.Bool(i.Forming)
 	h := &i.History
 	for _, p := range h.epochs() {
 		e.U32(*p)
@@ -62,6 +68,9 @@ func (i *Info) Decode(d *wire.Decoder) {
 	i.LastUserVersion = d.U64()
 	i.LogTail.Decode(d)
 	i.Stats.decode(d)
+	i.Groups = d.U32()
+	i.SplitTo = d.U32()
+	i.Forming = d.Bool()
 	h := &i.History
 	for _, p := range h.epochs() {
 		*p = d.U32()

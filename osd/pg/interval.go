@@ -58,8 +58,9 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 	default:
 		p.refetch()
 		if p.created && m.Epoch-p.info.Epoch > rememberEvery {
-			var txn objstore.Txn
-			p.writeInfo(&txn)
+			txn := new(objstore.Txn)
+			p.writeInfo(txn)
+			p.submit(txn, nil, nil, object.Version{}, undo{})
 		}
 	}
 }
@@ -104,15 +105,16 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 }
 
 // begin settles what the group is in the present interval and writes its info.
-func (p *PG) begin(now time.Time, txn *objstore.Txn) {
+func (p *PG) begin(now time.Time, txn *objstore.Txn) *flight {
 	p.settle(now)
 	p.writeInfo(txn)
+	return p.submit(txn, nil, nil, object.Version{}, undo{})
 }
 
+// writeInfo adds the group's info to a transaction.
 func (p *PG) writeInfo(txn *objstore.Txn) {
 	p.info.Epoch = p.osdmap.Epoch
 	txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: infoKey, Value: wire.Marshal(&p.info)}})
-	p.submit(txn, nil, nil, object.Version{}, undo{})
 }
 
 // settle decides what the group is to its clients now.
@@ -122,6 +124,8 @@ func (p *PG) settle(now time.Time) {
 	h := &p.info.History
 	me := p.env.Whoami
 	switch {
+	case p.created && (p.info.SplitTo != 0 || p.pool.PGNum > p.info.Groups):
+		p.beginSplit()
 	case p.mapping.ActingPrimary != me:
 		p.role = roleStray
 	case !p.created:
@@ -140,9 +144,10 @@ func (p *PG) settle(now time.Time) {
 	}
 	p.stamps.enter(now, p.State())
 	p.changed = true
-	if p.role == roleActive {
+	switch p.role {
+	case roleActive:
 		p.unblock()
-	} else {
+	case roleStray:
 		clear(p.backoffs)
 	}
 	if was != p.State() {
@@ -156,6 +161,8 @@ func (p *PG) State() msg.PGState {
 	switch p.role {
 	case roleDown:
 		return msg.PGDown
+	case roleSplitting:
+		return msg.PGPeering
 	case rolePeering:
 		s = msg.PGPeering
 		if len(p.mapping.Acting) < int(p.pool.MinSize) {
@@ -233,6 +240,7 @@ func (p *PG) remove(now time.Time) {
 	p.dropWaiting()
 	p.forgetContexts()
 	clear(p.backoffs)
+	p.giveUpSplit()
 	p.role = roleGone
 	p.stamps.enter(now, p.State())
 	p.removal = object.MinID

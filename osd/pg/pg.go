@@ -81,18 +81,19 @@ func (e *Env) renew() {
 	clear(r.Fetches)
 	clear(r.Done)
 	clear(r.Notes)
-	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Fetches: r.Fetches[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
+	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Fetches: r.Fetches[:0], Split: r.Split[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
 }
 
 // role is what the group is to its clients.
 type role uint8
 
 const (
-	roleStray   role = iota // another OSD is primary, or none
-	roleDown                // primary, but what others wrote is not here
-	rolePeering             // primary, but not allowed to serve yet
-	roleActive              // primary, serving
-	roleGone                // its pool is gone; being removed
+	roleStray     role = iota // another OSD is primary, or none
+	roleDown                  // primary, but what others wrote is not here
+	rolePeering               // primary, but not allowed to serve yet
+	roleActive                // primary, serving
+	roleSplitting             // handing objects to the groups that its pool has more now
+	roleGone                  // its pool is gone; being removed
 )
 
 // PG is a placement group.
@@ -127,6 +128,7 @@ type PG struct {
 	nextBackoff uint64
 
 	removal object.ID // of a group that is gone: where to go on
+	split   *split    // under way
 
 	created     bool // the collection is in the store, or on its way
 	unsettled   bool // an interval began in a map that was not the newest
@@ -157,6 +159,7 @@ type flight struct {
 	held    []Send         // replies that tell of what it did
 	waiting []*Request     // theirs
 	undo    undo
+	must    bool // it cannot be taken back
 }
 
 // undo is what a transaction that the store refused has to be taken back to.
@@ -191,6 +194,7 @@ func Create(env *Env, id object.SPG, m *osdmap.Map, now time.Time) *PG {
 	txn.Touch(p.coll, p.meta)
 	p.created = true
 	p.takeMap(m)
+	p.info.Groups = p.pool.PGNum
 	p.begin(now, &txn)
 	return p
 }
@@ -222,11 +226,16 @@ func Load(env *Env, id object.SPG, now time.Time) (*PG, error) {
 	if p.info.PG != id {
 		return fail("info", fmt.Errorf("is that of %v: %w", p.info.PG, errno.EIO))
 	}
+	// Entries from before info was written have older figures.
+	written := p.info.LastUpdate
 	var bad error
 	err = env.Store.OmapScan(p.coll, p.meta, logPrefix, func(key string, value []byte) bool {
-		t := new(Entry)
-		if bad = wire.Unmarshal(value, entryAndInfo{t, &p.info}); bad != nil {
+		t, after := new(Entry), p.info
+		if bad = wire.Unmarshal(value, entryAndInfo{t, &after}); bad != nil {
 			return false
+		}
+		if t.Version.Compare(written) > 0 {
+			p.info = after
 		}
 		p.log.append(t)
 		return true
@@ -380,8 +389,14 @@ func (p *PG) onCommitted(now time.Time, in Committed) {
 			p.finish(f.req)
 		}
 	}
-	if p.role == roleGone && len(p.flights) == 0 {
+	if len(p.flights) > 0 {
+		return
+	}
+	switch p.role {
+	case roleGone:
 		p.removeMore()
+	case roleSplitting:
+		p.splitMore(now)
 	}
 }
 
@@ -392,7 +407,7 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		panic(fmt.Sprintf("BUG: pg %v: transaction %d refused, newest is %d", p.id, in.Token, p.nextToken))
 	}
 	f := p.flights[n]
-	if !errors.Is(in.Err, objstore.ErrNoSpace) {
+	if !errors.Is(in.Err, objstore.ErrNoSpace) || f.must {
 		// Nothing but the lack of room is a reason to refuse what we made.
 		p.fail(fmt.Errorf("pg %v: transaction refused: %w", p.id, in.Err))
 		return
@@ -494,6 +509,13 @@ func (p *PG) Requests(f func(*Request)) {
 			f(r)
 		}
 	}
+}
+
+// TakeBackoffs makes p the one to end what q has told clients to hold back: p has
+// come in its place.
+func (p *PG) TakeBackoffs(q *PG) {
+	p.backoffs, q.backoffs = q.backoffs, nil
+	p.nextBackoff = q.nextBackoff
 }
 
 // Removing reports whether the group's pool is gone and the group is not yet.

@@ -1,0 +1,219 @@
+package pg
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/wire"
+)
+
+// Splitting. When a pool gets more groups, some of the objects of a group belong
+// to new ones. The old group hands them over, some at a time, and serves nobody
+// until it has. A new group exists in the store from the first step, marked as
+// forming; the last step, one transaction, takes the marks away and gives each
+// new group the ids of the requests that were answered before, so that one which
+// comes again is not run again. A crash in between leaves a mark in the old
+// group's info, and it goes on.
+//
+// The logs begin anew at the version where the group was split.
+
+// split is a splitting under way.
+type split struct {
+	to       uint32 // groups
+	at       object.ID
+	children map[uint32]*Info // by seed
+}
+
+// splitBatch is how many objects move in one transaction.
+const splitBatch = 256
+
+// childrenOf are the seeds of the groups that come of a group.
+func childrenOf(seed, from, to uint32) (seeds []uint32) {
+	for s := from; s < to; s++ {
+		if object.StableMod(s, from, maskOf(from)) == seed {
+			seeds = append(seeds, s)
+		}
+	}
+	return seeds
+}
+
+// maskOf is the smallest 2^k-1 that holds n-1.
+func maskOf(n uint32) uint32 {
+	m := uint32(0)
+	for m < n-1 {
+		m = m<<1 | 1
+	}
+	return m
+}
+
+func (p *PG) child(seed uint32) object.SPG {
+	return object.SPG{PG: object.PG{Pool: p.id.Pool, Seed: seed}, Shard: p.id.Shard}
+}
+
+// beginSplit starts or goes on. The interval's own record, which is on its way
+// or durable, calls splitMore.
+func (p *PG) beginSplit() {
+	p.role = roleSplitting
+	p.forgetContexts()
+	if p.info.SplitTo == 0 {
+		p.info.SplitTo = p.pool.PGNum
+	}
+}
+
+// splitMore moves some more objects, or ends it.
+func (p *PG) splitMore(now time.Time) {
+	txn := new(objstore.Txn)
+	if p.split == nil {
+		if err := p.openChildren(txn); err != nil {
+			p.fail(err)
+			return
+		}
+	}
+	s := p.split
+	ids, next, err := p.env.Store.List(p.coll, s.at, splitBatch)
+	if err != nil {
+		p.fail(fmt.Errorf("pg %v: split: %w", p.id, err))
+		return
+	}
+	for _, id := range ids {
+		seed := object.StableMod(id.Hash, s.to, maskOf(s.to))
+		if id.Name == "" || seed == p.id.Seed {
+			continue
+		}
+		c := s.children[seed]
+		if c == nil {
+			p.fail(fmt.Errorf("pg %v: split: %v is not of this group: %w", p.id, id, errno.EIO))
+			return
+		}
+		st, err := p.footprint(id)
+		if err != nil {
+			p.fail(fmt.Errorf("pg %v: split: %w", p.id, err))
+			return
+		}
+		c.Stats.Add(&st)
+		p.info.Stats.sub(&st)
+		txn.Rename(p.coll, id, objstore.PGColl(c.PG), id)
+	}
+	s.at = next
+	if next.Max {
+		p.endSplit(now, txn)
+		return
+	}
+	p.recordChildren(txn)
+	p.writeInfo(txn)
+	p.submit(txn, nil, nil, object.Version{}, undo{}).must = true
+}
+
+// footprint is what an object adds to the sums.
+func (p *PG) footprint(id object.ID) (s Stats, err error) {
+	raw, err := p.env.Store.Attr(p.coll, id, attrInfo)
+	if err != nil {
+		return s, fmt.Errorf("info of %v: %w", id, err)
+	}
+	var i ObjectInfo
+	if err := wire.Unmarshal(raw, &i); err != nil {
+		return s, fmt.Errorf("info of %v: %w", id, err)
+	}
+	s = Stats{Bytes: int64(i.Size), Objects: 1}
+	if i.Flags&ObjectOmap != 0 {
+		s.OmapObjects = 1
+	}
+	return s, nil
+}
+
+// openChildren makes the new groups, or finds them where a splitting was cut
+// short.
+func (p *PG) openChildren(txn *objstore.Txn) error {
+	s := &split{to: p.info.SplitTo, at: object.MinID, children: map[uint32]*Info{}}
+	for _, seed := range childrenOf(p.id.Seed, p.info.Groups, s.to) {
+		c := newPG(p.env, p.child(seed))
+		m, err := p.env.Store.OmapGet(c.coll, c.meta, []string{infoKey})
+		switch errno.Code(err) {
+		case 0:
+			if err := wire.Unmarshal(m[infoKey], &c.info); err != nil {
+				return fmt.Errorf("pg %v: info: %w", c.id, err)
+			}
+		case -int32(errno.ENOENT):
+			txn.CreateColl(c.coll)
+			txn.Touch(c.coll, c.meta)
+			c.info.Forming = true
+		default:
+			return fmt.Errorf("pg %v: info: %w", c.id, err)
+		}
+		s.children[seed] = &c.info
+	}
+	p.split = s
+	p.note(NoteInfo, fmt.Sprintf("is being split, %d groups come of it", len(s.children)), nil)
+	return nil
+}
+
+func (p *PG) recordChildren(txn *objstore.Txn) {
+	for _, seed := range childrenOf(p.id.Seed, p.info.Groups, p.split.to) {
+		i := p.split.children[seed]
+		c := newPG(p.env, i.PG)
+		txn.OmapSet(c.coll, c.meta, []objstore.KV{{Key: infoKey, Value: wire.Marshal(i)}})
+	}
+}
+
+// endSplit makes the new groups whole.
+func (p *PG) endSplit(now time.Time, txn *objstore.Txn) {
+	s := p.split
+	p.info.LogTail = p.info.LastUpdate
+	for _, t := range p.log.entries {
+		t.Object = object.ID{}
+	}
+	p.recordSplitOff(txn)
+	p.recordChildren(txn)
+	for _, seed := range childrenOf(p.id.Seed, p.info.Groups, s.to) {
+		p.out().Split = append(p.out().Split, p.child(seed))
+	}
+	p.info.Groups, p.info.SplitTo, p.split = s.to, 0, nil
+	// The pool may have grown again; then it begins anew.
+	p.begin(now, txn).must = true
+}
+
+// recordSplitOff gives the new groups their history, and the ids of requests.
+func (p *PG) recordSplitOff(txn *objstore.Txn) {
+	for _, seed := range childrenOf(p.id.Seed, p.info.Groups, p.split.to) {
+		i := p.split.children[seed]
+		stats := i.Stats
+		*i = p.info
+		i.PG, i.Stats = p.child(seed), stats
+		i.Epoch = p.osdmap.Epoch
+		i.Groups, i.SplitTo, i.Forming = p.split.to, 0, false
+		i.History.EpochCreated, i.History.LastEpochSplit = p.osdmap.Epoch, p.osdmap.Epoch
+		c := newPG(p.env, i.PG)
+		var kvs []objstore.KV
+		for _, t := range p.log.entries {
+			var e wire.Encoder
+			t.encode(&e, i)
+			kvs = append(kvs, objstore.KV{Key: logKey(t.Version), Value: e.Bytes()})
+		}
+		if len(kvs) > 0 {
+			txn.OmapSet(c.coll, c.meta, kvs)
+		}
+	}
+}
+
+// giveUpSplit lets what was made of new groups be removed with the pool.
+func (p *PG) giveUpSplit() {
+	if p.info.SplitTo == 0 {
+		return
+	}
+	for _, seed := range childrenOf(p.id.Seed, p.info.Groups, p.info.SplitTo) {
+		c := newPG(p.env, p.child(seed))
+		if _, err := p.env.Store.Stat(c.coll, c.meta); err == nil {
+			p.out().Split = append(p.out().Split, c.id)
+		}
+	}
+	p.split = nil
+}
+
+func (s *Stats) sub(t *Stats) {
+	s.Bytes -= t.Bytes
+	s.Objects -= t.Objects
+	s.OmapObjects -= t.OmapObjects
+}

@@ -1,0 +1,95 @@
+package pg
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osdmap"
+)
+
+// A crash at any point of a splitting leaves a group that goes on, and in the
+// end every object in its place, with the sums right.
+func TestSplitSurvivesCrashes(t *testing.T) {
+	t.Parallel()
+	const n, groups = 600, 5
+	for crashAt := range 6 {
+		t.Run(fmt.Sprint(crashAt), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			for i := range n {
+				wantResult(t, w.do(fmt.Sprint("o", i), opWriteFull("xyz")), 0)
+			}
+			w.manual = true
+			w.next(func(m *osdmap.Map) { m.Pools[testPool].PGNum = groups })
+			if w.pg.Active() {
+				t.Fatal("serves while it is being split")
+			}
+			for range crashAt {
+				if len(w.inAir) > 0 {
+					w.commit(1)
+				}
+			}
+			w.restart(true)
+			for len(w.inAir) > 0 {
+				w.commit(1)
+			}
+			if !w.pg.Active() || w.pg.info.Groups != groups {
+				t.Fatalf("%v, %+v", w.pg.State(), w.pg.info)
+			}
+			total := Stats{}
+			for seed := range uint32(groups) {
+				id := object.SPG{PG: object.PG{Pool: testPool, Seed: seed}, Shard: object.NoShard}
+				p, err := Load(w.env, id, w.now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids, _, err := w.store.List(objstore.PGColl(id), object.MinID, 10000)
+				if err != nil {
+					t.Fatal(err)
+				}
+				objects := 0
+				for _, o := range ids {
+					if o.Name == "" {
+						continue
+					}
+					objects++
+					if object.StableMod(o.Hash, groups, 7) != seed {
+						t.Errorf("%v in %v", o, id)
+					}
+				}
+				if i := p.Info(); int(i.Stats.Objects) != objects || i.Forming || i.SplitTo != 0 || i.Groups != groups {
+					t.Errorf("%d objects, %+v", objects, i)
+				}
+				if p.log.find(object.ReqID{Name: w.sess.Name, TID: 1}) == nil {
+					t.Errorf("%v has forgotten the requests of before", id)
+				}
+				p.log.check(&p.info)
+				total.Add(&p.Info().Stats)
+			}
+			if total.Objects != n || total.Bytes != 3*n {
+				t.Errorf("%+v", total)
+			}
+		})
+	}
+}
+
+func TestChildren(t *testing.T) {
+	t.Parallel()
+	for from := uint32(1); from < 20; from++ {
+		for to := from; to < 40; to++ {
+			seen := map[uint32]int{}
+			for s := range from {
+				for _, c := range childrenOf(s, from, to) {
+					seen[c]++
+				}
+			}
+			for c := from; c < to; c++ {
+				if seen[c] != 1 {
+					t.Fatalf("from %d to %d: group %d comes of %d", from, to, c, seen[c])
+				}
+			}
+		}
+	}
+}
