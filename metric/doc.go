@@ -21,6 +21,9 @@
 //	}
 //	registry.Add(g)
 //
+// What counts by other means is told by a function instead: [Group.CounterFunc],
+// GaugeFunc, LatencyFunc, AverageFunc.
+//
 // A reader sees each number as it is at that moment, not all numbers of one
 // moment: the sum of an average may already have a sample that its count has
 // not.

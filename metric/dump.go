@@ -35,6 +35,29 @@ func (m *Metric) typ() int {
 	panic(fmt.Sprintf("BUG: metric: %s is a %T", m.Name, m.Value))
 }
 
+// Commands are those that Command carries out.
+var Commands = []string{"perf dump", "perf schema", "perf reset", "perf histogram dump", "perf histogram schema"}
+
+// Command carries out a daemon's command on its counters and writes the answer;
+// false: it is none of [Commands]. Of "perf reset" group is what to reset.
+func (r *Registry) Command(f *jsonfmt.Formatter, command, group, metric string) bool {
+	switch command {
+	case "perf dump":
+		r.Dump(f, group, metric)
+	case "perf schema":
+		r.Schema(f)
+	case "perf reset":
+		r.DumpReset(f, group)
+	case "perf histogram dump":
+		r.DumpHistograms(f, group, metric)
+	case "perf histogram schema":
+		r.HistogramSchema(f)
+	default:
+		return false
+	}
+	return true
+}
+
 // Dump writes "perf dump": the values of all groups but for histograms. With a
 // group's name it is that group alone, with a metric's name that one alone, and
 // groups that do not have it are empty.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Option is a property of a metric beyond its name and description: a Nick, a
@@ -97,6 +98,12 @@ func (g *Group) Counter(name, help string, opts ...Option) *Counter {
 	return declare(g, new(Counter), name, help, opts)
 }
 
+// CounterFunc declares a counter that is kept elsewhere: f tells it when it is
+// asked for, from any goroutine.
+func (g *Group) CounterFunc(name, help string, f func() uint64, opts ...Option) {
+	declare(g, &Counter{from: f}, name, help, opts)
+}
+
 // Gauge declares a gauge.
 func (g *Group) Gauge(name, help string, opts ...Option) *Gauge {
 	return declare(g, new(Gauge), name, help, opts)
@@ -118,9 +125,19 @@ func (g *Group) Latency(name, help string, opts ...Option) *Latency {
 	return declare(g, new(Latency), name, help, opts)
 }
 
+// LatencyFunc declares an average of time spans that is kept elsewhere.
+func (g *Group) LatencyFunc(name, help string, f func() (n uint64, sum time.Duration), opts ...Option) {
+	declare(g, &Latency{from: f}, name, help, opts)
+}
+
 // Average declares an average.
 func (g *Group) Average(name, help string, opts ...Option) *Average {
 	return declare(g, new(Average), name, help, opts)
+}
+
+// AverageFunc declares an average that is kept elsewhere.
+func (g *Group) AverageFunc(name, help string, f func() (n, sum uint64), opts ...Option) {
+	declare(g, &Average{from: f}, name, help, opts)
 }
 
 // Histogram declares a histogram over at least one axis.
@@ -187,15 +204,13 @@ func (g *Group) reset() {
 	for _, m := range g.metrics {
 		switch v := m.Value.(type) {
 		case *Counter:
-			v.n.Store(0)
+			v.reset()
 		case *Time:
 			v.ns.Store(0)
 		case *Latency:
-			v.n.Store(0)
-			v.sum.Store(0)
+			v.reset()
 		case *Average:
-			v.n.Store(0)
-			v.sum.Store(0)
+			v.reset()
 		case *Histogram:
 			v.reset()
 		}

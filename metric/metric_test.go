@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -378,4 +379,53 @@ func BenchmarkUpdate(b *testing.B) {
 			f.hist.Add(1500000, 4096)
 		}
 	})
+}
+
+// Of what is kept elsewhere a reset only remembers how much there was.
+func TestKeptElsewhere(t *testing.T) {
+	t.Parallel()
+	var n uint64 = 3
+	g := NewGroup("store")
+	g.CounterFunc("commits", "", func() uint64 { return n })
+	g.LatencyFunc("latency", "", func() (uint64, time.Duration) { return n, time.Duration(n) * time.Second })
+	g.AverageFunc("size", "", func() (uint64, uint64) { return n, 10 * n })
+	var r Registry
+	r.Add(g)
+	want := func(text string) {
+		t.Helper()
+		if got := print(func(j *jsonfmt.Formatter) { r.Dump(j, "store", "") }); got != `{"store":`+text+`}` {
+			t.Errorf("got %s\nwant %s", got, text)
+		}
+	}
+	want(`{"commits":3,"latency":{"avgcount":3,"sum":3.000000000,"avgtime":1.000000000},"size":{"avgcount":3,"sum":30}}`)
+	r.Reset("store")
+	n = 5
+	want(`{"commits":2,"latency":{"avgcount":2,"sum":2.000000000,"avgtime":1.000000000},"size":{"avgcount":2,"sum":20}}`)
+	if got := print(func(j *jsonfmt.Formatter) { r.Schema(j) }); !strings.Contains(got, `"commits":{"type":10,`) {
+		t.Error(got)
+	}
+}
+
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	f := newFixture()
+	f.ops.Inc()
+	run := func(cmd, group, metric string) string {
+		return print(func(j *jsonfmt.Formatter) {
+			if !f.Command(j, cmd, group, metric) {
+				t.Errorf("%s is no command", cmd)
+			}
+		})
+	}
+	for _, c := range Commands {
+		if out := run(c, "osd", ""); !json.Valid([]byte(out)) {
+			t.Errorf("%s: %s", c, out)
+		}
+	}
+	if got := run("perf dump", "osd", "op"); got != `{"osd":{"op":0}}` {
+		t.Errorf("after perf reset: %s", got)
+	}
+	if f.Command(new(jsonfmt.Formatter), "perf", "", "") {
+		t.Error("a command of no meaning was carried out")
+	}
 }

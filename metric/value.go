@@ -6,7 +6,10 @@ import (
 )
 
 // Counter only grows.
-type Counter struct{ n atomic.Uint64 }
+type Counter struct {
+	n    atomic.Uint64
+	from func() uint64 // of a CounterFunc, for which n is what it told at the last reset
+}
 
 // Inc adds one.
 func (c *Counter) Inc() { c.n.Add(1) }
@@ -15,7 +18,20 @@ func (c *Counter) Inc() { c.n.Add(1) }
 func (c *Counter) Add(n uint64) { c.n.Add(n) }
 
 // Load returns the value.
-func (c *Counter) Load() uint64 { return c.n.Load() }
+func (c *Counter) Load() uint64 {
+	if c.from != nil {
+		return c.from() - c.n.Load()
+	}
+	return c.n.Load()
+}
+
+func (c *Counter) reset() {
+	if c.from != nil {
+		c.n.Store(c.from())
+		return
+	}
+	c.n.Store(0)
+}
 
 // Gauge is a level. Unlike Ceph's it is signed: one that went below zero by a
 // mistake prints as what it is, not as 2^64 less.
@@ -41,8 +57,9 @@ func (t *Time) Load() time.Duration { return time.Duration(t.ns.Load()) }
 
 // Latency is the number and the sum of time spans.
 type Latency struct {
-	n   atomic.Uint64
-	sum atomic.Int64
+	n    atomic.Uint64
+	sum  atomic.Int64
+	from func() (n uint64, sum time.Duration) // as Counter.from
 }
 
 // Add adds one span.
@@ -55,13 +72,31 @@ func (l *Latency) Add(d time.Duration) {
 func (l *Latency) Load() (n uint64, sum time.Duration) {
 	// The count first: a span that ends meanwhile then raises the average
 	// instead of making one out of nothing.
-	n = l.n.Load()
-	return n, time.Duration(l.sum.Load())
+	n, sum = l.n.Load(), time.Duration(l.sum.Load())
+	if l.from != nil {
+		n0, sum0 := n, sum
+		n, sum = l.from()
+		return n - n0, sum - sum0
+	}
+	return n, sum
+}
+
+func (l *Latency) reset() {
+	var n uint64
+	var sum time.Duration
+	if l.from != nil {
+		n, sum = l.from()
+	}
+	l.n.Store(n)
+	l.sum.Store(int64(sum))
 }
 
 // Average is the number and the sum of amounts, such as the length of a queue
 // each time that it was looked at.
-type Average struct{ n, sum atomic.Uint64 }
+type Average struct {
+	n, sum atomic.Uint64
+	from   func() (n, sum uint64) // as Counter.from
+}
 
 // Add adds one amount.
 func (a *Average) Add(v uint64) {
@@ -71,6 +106,20 @@ func (a *Average) Add(v uint64) {
 
 // Load returns the number of amounts and their sum.
 func (a *Average) Load() (n, sum uint64) {
-	n = a.n.Load()
-	return n, a.sum.Load()
+	n, sum = a.n.Load(), a.sum.Load()
+	if a.from != nil {
+		n0, sum0 := n, sum
+		n, sum = a.from()
+		return n - n0, sum - sum0
+	}
+	return n, sum
+}
+
+func (a *Average) reset() {
+	var n, sum uint64
+	if a.from != nil {
+		n, sum = a.from()
+	}
+	a.n.Store(n)
+	a.sum.Store(sum)
 }
