@@ -18,8 +18,8 @@ import (
 // Tools read release and number out of it.
 const DefaultVersion = "ceph version 16.2.15-pulpo (0000000000000000000000000000000000000000) pacific (stable)"
 
-// shortVersion is the number in a version string.
-func shortVersion(v string) string {
+// ShortVersion is the number in a version string: "16.2.15-pulpo".
+func ShortVersion(v string) string {
 	rest := strings.TrimPrefix(v, "ceph version ")
 	number, _, _ := strings.Cut(rest, " ")
 	return number

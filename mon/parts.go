@@ -207,6 +207,6 @@ func (m *Mon) versioned(given map[string]string) map[string]string {
 	}
 	meta["ceph_version"] = m.cfg.Version
 	meta["ceph_release"] = "pacific"
-	meta["ceph_version_short"] = shortVersion(m.cfg.Version)
+	meta["ceph_version_short"] = ShortVersion(m.cfg.Version)
 	return meta
 }

@@ -86,7 +86,7 @@ func (m *Mon) version(c *command.Call) command.Reply {
 func (m *Mon) tellVersion(c *command.Call) command.Reply {
 	return c.Dump(func(f *jsonfmt.Formatter) {
 		f.Object("version", func() {
-			f.Str("version", shortVersion(m.cfg.Version))
+			f.Str("version", ShortVersion(m.cfg.Version))
 			f.Str("release", "pacific")
 			f.Str("release_type", "stable")
 		})
@@ -187,7 +187,7 @@ func (m *Mon) report(c *command.Call) command.Reply {
 	out := c.Dump(func(f *jsonfmt.Formatter) {
 		f.Object("report", func() {
 			f.Stringer("cluster_fingerprint", m.FSID())
-			f.Str("version", shortVersion(m.cfg.Version))
+			f.Str("version", ShortVersion(m.cfg.Version))
 			f.Str("commit", "")
 			f.Str("timestamp", jsonfmt.Time(c.Now))
 			f.Str("tag", strings.Join(c.Strs("tags"), " "))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/mon"
 )
 
 // writeClientFiles writes ceph.conf and the admin's keyring.
@@ -108,8 +109,8 @@ func hostMetadata() map[string]string {
 	m := map[string]string{
 		"arch":                      "x86_64",
 		"ceph_release":              "pacific",
-		"ceph_version":              CephVersion,
-		"ceph_version_short":        "16.2.15",
+		"ceph_version":              mon.DefaultVersion,
+		"ceph_version_short":        mon.ShortVersion(mon.DefaultVersion),
 		"ceph_version_when_created": "",
 		"created_at":                "",
 		"hostname":                  hostname(),
@@ -128,9 +129,6 @@ func hostMetadata() map[string]string {
 	}
 	return m
 }
-
-// CephVersion is as whom we present ourselves.
-const CephVersion = "ceph version 16.2.15 (618f440892089921c3e944a991122ddc44e60516) pacific (stable)"
 
 func hostname() string {
 	name, err := os.Hostname()

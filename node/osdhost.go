@@ -21,6 +21,7 @@ import (
 	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/mon"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/msgr"
 	"github.com/pulpo-storage/pulpo/object"
@@ -233,7 +234,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
 		Location: map[string]string{"root": "default", "host": hostname()},
 		Metadata: osdMetadata(h.id, home, addrs),
-		Version:  osd.Version{Version: "16.2.15", Release: "pacific", Type: "stable"},
+		Version:  osd.Version{Version: mon.ShortVersion(mon.DefaultVersion), Release: "pacific", Type: "stable"},
 	}, h.store, time.Now())
 	if err != nil {
 		return err
