@@ -392,6 +392,11 @@ func (c *call) opsInFlight() {
 }
 
 func (c *call) historicOps() {
+	limits := c.o.history
+	keep := limits.size
+	if c.prefix == "dump_historic_slow_ops" {
+		keep = limits.slowSize
+	}
 	c.o.askAll(Ask{About: AboutOps}, func(now time.Time, answers []Answer) {
 		var ops []OpRecord
 		for _, a := range answers {
@@ -403,17 +408,17 @@ func (c *call) historicOps() {
 		}
 		longest := func(a, b OpRecord) int { return int(b.Duration - a.Duration) }
 		slices.SortStableFunc(ops, longest)
-		ops = ops[:min(len(ops), historySize)]
+		ops = ops[:min(len(ops), keep)]
 		if c.prefix != "dump_historic_ops_by_duration" {
 			slices.SortStableFunc(ops, func(a, b OpRecord) int { return a.Initiated.Compare(b.Initiated) })
 		}
 		c.object(func(f *jsonfmt.Formatter) {
 			if c.prefix == "dump_historic_slow_ops" {
-				f.Int("num to keep", slowSize)
-				f.Int("threshold to keep", int64(slowThreshold.Seconds()))
+				f.Int("num to keep", int64(limits.slowSize))
+				f.Int("threshold to keep", int64(limits.threshold.Seconds()))
 			} else {
-				f.Int("size", historySize)
-				f.Int("duration", int64(historyDuration.Seconds()))
+				f.Int("size", int64(limits.size))
+				f.Int("duration", int64(limits.duration.Seconds()))
 			}
 			name := "ops"
 			if c.prefix == "dump_historic_slow_ops" {

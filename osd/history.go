@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/osd/pg"
 )
 
@@ -20,24 +21,36 @@ type OpRecord struct {
 	Done        bool
 }
 
-// Sizes of the history (osd_op_history_*).
-const (
-	historySize     = 20
-	historyDuration = 600 * time.Second
-	slowThreshold   = 10 * time.Second
-	slowSize        = 20
-)
+// historyLimits say what is remembered (osd_op_history_*).
+type historyLimits struct {
+	size      int
+	duration  time.Duration
+	slowSize  int
+	threshold time.Duration // a request that took so long was slow
+}
+
+func historyConfig(c *config.Config) historyLimits {
+	return historyLimits{
+		size: int(max(c.Int("osd_op_history_size"), 0)), duration: c.Seconds("osd_op_history_duration"),
+		slowSize: int(max(c.Int("osd_op_history_slow_op_size"), 0)), threshold: c.Seconds("osd_op_history_slow_op_threshold"),
+	}
+}
 
 // history is the requests of late that took longest (OpHistory), and those that
 // took far too long.
 type history struct {
+	limits historyLimits
 	recent []OpRecord // shortest first
 	slow   []OpRecord // oldest first
 }
 
-// remember takes in what the groups are done with.
+// remember takes in what the groups are done with. There may be several steps
+// before a Ready.
 func (s *Shard) remember(now time.Time) {
-	for _, r := range s.env.Done() {
+	done := s.env.Done()
+	fresh := done[s.remembered:]
+	s.remembered = len(done)
+	for _, r := range fresh {
 		s.counters.add(r, now.Sub(r.Received))
 		s.history.add(now, r)
 	}
@@ -47,31 +60,27 @@ func (s *Shard) remember(now time.Time) {
 // on whose operations large buffers hang.
 func (h *history) add(now time.Time, r *pg.Request) {
 	dur := now.Sub(r.Received)
-	full := len(h.recent) >= historySize
-	if dur < slowThreshold && full && dur <= h.recent[0].Duration && now.Sub(h.recent[0].Initiated) < historyDuration {
+	full := len(h.recent) >= h.limits.size
+	if dur < h.limits.threshold && full && (len(h.recent) == 0 || dur <= h.recent[0].Duration && now.Sub(h.recent[0].Initiated) < h.limits.duration) {
 		return // as nearly all
 	}
 	d := record(now, r)
 	d.Done, d.FlagPoint = true, "done"
-	if dur >= slowThreshold {
-		if len(h.slow) >= slowSize {
-			h.slow = slices.Delete(h.slow, 0, 1)
-		}
+	if dur >= h.limits.threshold {
 		h.slow = append(h.slow, d)
+		h.slow = slices.Delete(h.slow, 0, max(len(h.slow)-h.limits.slowSize, 0))
 	}
 	h.expire(now)
-	if len(h.recent) >= historySize {
-		if dur <= h.recent[0].Duration {
-			return
-		}
-		h.recent = slices.Delete(h.recent, 0, 1)
+	if len(h.recent) >= h.limits.size && (len(h.recent) == 0 || dur <= h.recent[0].Duration) {
+		return
 	}
 	at, _ := slices.BinarySearchFunc(h.recent, d, func(a, b OpRecord) int { return cmp.Compare(a.Duration, b.Duration) })
 	h.recent = slices.Insert(h.recent, at, d)
+	h.recent = slices.Delete(h.recent, 0, max(len(h.recent)-h.limits.size, 0))
 }
 
 func (h *history) expire(now time.Time) {
-	h.recent = slices.DeleteFunc(h.recent, func(d OpRecord) bool { return now.Sub(d.Initiated) >= historyDuration })
+	h.recent = slices.DeleteFunc(h.recent, func(d OpRecord) bool { return now.Sub(d.Initiated) >= h.limits.duration })
 }
 
 func (h *history) lists(now time.Time) (recent, slow []OpRecord) {

@@ -178,6 +178,7 @@ type OSD struct {
 
 	handlers map[string]*handler
 	pgConfig *pg.Config
+	history  historyLimits
 	full     bool
 
 	asks    map[uint64]*ask
@@ -211,11 +212,12 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	if len(o.cfg.Cluster) == 0 {
 		o.cfg.Cluster = o.cfg.Public
 	}
-	o.pgConfig = groupConfig(cfg.Options, 0)
+	o.pgConfig, o.history = groupConfig(cfg.Options, 0), historyConfig(cfg.Options)
 	classes := Classes()
 	o.counters = newCounters()
 	for i := range o.cfg.Shards {
 		o.shards = append(o.shards, newShard(i, o.cfg.Shards, cfg.ID, store, o.pgConfig, classes, o.counters))
+		o.shards[i].history.limits = o.history
 	}
 	if e := o.super.NewestMap; e > 0 {
 		m, full, err := storedMap(store, e)

@@ -100,11 +100,12 @@ func (o *OSD) makeReport(answers []Answer) *msg.OSDReport {
 		Store: msg.StoreStats{Total: int64(u.Total), Available: int64(u.Available), Allocated: int64(u.Allocated), Stored: int64(u.Stored),
 			OmapAllocated: int64(u.Omap), InternalMetadata: int64(u.Metadata)},
 	}}
-	usage := map[int64]pg.Stats{}
+	usage, requests := map[int64]pg.Stats{}, 0
 	for _, a := range answers {
 		r.PGs = append(r.PGs, a.PGs...)
 		r.Stat.PGs += uint32(a.Count)
 		r.Stat.SlowOps += uint32(a.Slow)
+		requests += a.Requests
 		r.Stat.ReadErrors += a.Errors
 		r.Stat.OldestSlowOp = max(r.Stat.OldestSlowOp, a.Oldest)
 		for pool, s := range a.Usage {
@@ -119,6 +120,8 @@ func (o *OSD) makeReport(answers []Answer) *msg.OSDReport {
 		// apart: blocks round up.
 		r.Pools = append(r.Pools, msg.PoolUsage{Pool: pool, Store: msg.StoreStats{Stored: s.Bytes, Allocated: s.Bytes}})
 	}
+	o.counters.wip.Set(int64(requests))
+	o.counters.slow.Set(int64(r.Stat.SlowOps))
 	o.counters.groups.Set(int64(r.Stat.PGs))
 	o.counters.primary.Set(int64(primaries(answers)))
 	o.counters.total.Set(int64(u.Total))
@@ -158,18 +161,18 @@ func (o *OSD) reconfigure() {
 			groups += int(p.PGNum)
 		}
 	}
-	c := groupConfig(o.cfg.Options, groups)
+	c, history := groupConfig(o.cfg.Options, groups), historyConfig(o.cfg.Options)
 	u := o.store.Usage()
 	limit := o.cfg.Options.Float("osd_failsafe_full_ratio")
 	full := u.Total > 0 && limit > 0 && float64(u.Total-min(u.Total, u.Available)) >= limit*float64(u.Total)
 	if full && !o.full {
 		o.note(NoteCluster, "failsafe full: only deletes pass", nil)
 	}
-	if full == o.full && sameLimits(c, o.pgConfig) {
+	if full == o.full && history == o.history && sameLimits(c, o.pgConfig) {
 		return
 	}
-	o.pgConfig, o.full = c, full
-	o.toShard(-1, Configure{c, full})
+	o.pgConfig, o.full, o.history = c, full, history
+	o.toShard(-1, Configure{c, full, history})
 }
 
 // groupConfig are the settings of groups by the options.

@@ -44,8 +44,9 @@ type NewMaps struct {
 
 // Configure replaces the settings.
 type Configure struct {
-	Config *pg.Config
-	Full   bool // next to no room in the store
+	Config  *pg.Config
+	Full    bool // next to no room in the store
+	History historyLimits
 }
 
 // Adopt makes the shard load a group that another one has split off.
@@ -74,14 +75,15 @@ type Answer struct {
 	Shard int
 
 	// AboutStats.
-	PGs     []msg.PGStat
-	Count   int // groups that it has
-	Primary int // of those, served here
-	Slow    int // requests that take longer than they should
-	Oldest  time.Duration
-	Errors  uint64             // reads that the store failed
-	Usage   map[int64]pg.Stats // by pool
-	Removal bool               // groups of pools that are gone are still there
+	PGs      []msg.PGStat
+	Count    int // groups that it has
+	Primary  int // of those, served here
+	Slow     int // requests that take longer than they should
+	Requests int // all that are under way
+	Oldest   time.Duration
+	Errors   uint64             // reads that the store failed
+	Usage    map[int64]pg.Stats // by pool
+	Removal  bool               // groups of pools that are gone are still there
 
 	// AboutOps.
 	InFlight []OpRecord
@@ -112,13 +114,14 @@ type Shard struct {
 	// Sessions that were sent maps, and how new.
 	told map[*pg.Session]uint32
 
-	history  history
-	counters *counters
-	extra    ShardReady
-	taken    bool
-	nextRun  time.Time
-	lastStep time.Time
-	warned   time.Time
+	history    history
+	remembered int // requests done since the last Ready that history has
+	counters   *counters
+	extra      ShardReady
+	taken      bool
+	nextRun    time.Time
+	lastStep   time.Time
+	warned     time.Time
 }
 
 func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry, c *counters) *Shard {
@@ -143,7 +146,7 @@ func (s *Shard) Ready() ShardReady {
 
 func (s *Shard) renew() {
 	if s.taken {
-		s.taken = false
+		s.taken, s.remembered = false, 0
 		s.extra = ShardReady{}
 	}
 }
@@ -184,7 +187,7 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 	case NewMaps:
 		s.newMaps(now, in)
 	case Configure:
-		s.env.Config, s.env.Full = in.Config, in.Full
+		s.env.Config, s.env.Full, s.history.limits = in.Config, in.Full, in.History
 	case Adopt:
 		s.adopt(now, in.PG)
 	case pg.SessionClosed:
@@ -204,6 +207,7 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 func (s *Shard) request(now time.Time, r *pg.Request) {
 	if queue := s.parked[r.Session]; len(queue) > 0 || s.maps == nil || r.Op.Epoch > s.maps.Map.Epoch {
 		r.Stage = pg.StageWaitMap
+		s.counters.delayed.Inc()
 		s.parked[r.Session] = append(queue, r)
 		s.extra.WantEpoch = max(s.extra.WantEpoch, r.Op.Epoch)
 		return
@@ -339,7 +343,7 @@ func (s *Shard) sessionClosed(now time.Time, in pg.SessionClosed) {
 // tick looks for requests that take too long.
 func (s *Shard) tick(now time.Time) {
 	s.nextRun = now.Add(tickEvery)
-	slow, oldest := s.slow(now)
+	_, slow, oldest := s.slow(now)
 	// Said again at growing distance, as long as it lasts.
 	if slow == 0 {
 		s.warned = time.Time{}
@@ -363,14 +367,15 @@ func (s *Shard) requests(f func(*pg.Request)) {
 	}
 }
 
-func (s *Shard) slow(now time.Time) (n int, oldest time.Duration) {
+func (s *Shard) slow(now time.Time) (all, n int, oldest time.Duration) {
 	s.requests(func(r *pg.Request) {
+		all++
 		if age := now.Sub(r.Received); age > s.env.Config.ComplaintTime {
 			n++
 			oldest = max(oldest, age)
 		}
 	})
-	return n, oldest
+	return all, n, oldest
 }
 
 func (s *Shard) answer(now time.Time, in Ask) Answer {
@@ -380,7 +385,7 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 		a.Count = len(s.groups)
 		a.Errors = s.env.ReadErrors
 		a.Usage = map[int64]pg.Stats{}
-		a.Slow, a.Oldest = s.slow(now)
+		a.Requests, a.Slow, a.Oldest = s.slow(now)
 		for _, id := range slices.SortedFunc(maps.Keys(s.groups), object.SPG.Compare) {
 			p := s.groups[id]
 			if p.Active() {
