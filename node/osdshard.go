@@ -61,19 +61,23 @@ func (s *osdShard) run() {
 func (s *osdShard) step(now time.Time, ev osd.ShardEvent) {
 	s.s.Step(now, ev)
 	for {
-		refused := s.carryOut()
-		if len(refused) == 0 {
+		refused, more := s.carryOut()
+		switch {
+		case len(refused) > 0:
+			for _, f := range refused {
+				s.s.Step(now, f)
+			}
+		case more:
+			s.s.Step(now, osd.Resume{})
+		default:
 			return
-		}
-		for _, f := range refused {
-			s.s.Step(now, f)
 		}
 	}
 }
 
 // carryOut does what was decided and returns which transactions the store
-// refused.
-func (s *osdShard) carryOut() (refused []osd.ForPG) {
+// refused, and whether the shard has held back more.
+func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	r := s.s.Ready()
 	for i := range r.Writes {
 		w := &r.Writes[i]
@@ -112,7 +116,7 @@ func (s *osdShard) carryOut() (refused []osd.ForPG) {
 	if r.Fatal != nil {
 		s.h.failed(fmt.Errorf("osd.%d: %w", s.h.id, r.Fatal))
 	}
-	return refused
+	return refused, r.More
 }
 
 // receiver is what a session's messages go to: a connection, or the daemon itself.
