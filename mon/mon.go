@@ -17,6 +17,7 @@ import (
 
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
@@ -45,6 +46,9 @@ type Config struct {
 	Features uint64 // of the messenger; 0: those of the stock release
 	Version  string // "ceph version 16.2.15 (...) pacific (stable)"
 	Log      *slog.Logger
+	// Metrics is where the monitor adds its counters, and what "perf dump"
+	// shows; nil: one of its own.
+	Metrics *metric.Registry
 }
 
 // Mon is one monitor.
@@ -69,6 +73,7 @@ type Mon struct {
 	parts    *parts
 	table    *command.Table
 	sessions map[uint64]*session
+	counters *counters
 
 	waiting  []*request // for the next time changes may be staged
 	staged   []*request // answered once the entry on its way is committed
@@ -94,8 +99,11 @@ func New(cfg Config, db Storage, now time.Time) (*Mon, error) {
 	if cfg.Version == "" {
 		cfg.Version = DefaultVersion
 	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = new(metric.Registry)
+	}
 	m := &Mon{
-		cfg: cfg, log: cfg.Log, st: newStore(db), now: now,
+		cfg: cfg, log: cfg.Log, st: newStore(db), now: now, counters: newCounters(cfg.Metrics),
 		table: command.NewTable(), sessions: map[uint64]*session{}, changed: map[string]bool{},
 	}
 	m.numbers = uint64(now.UnixNano()) // so that an earlier life's entries are not taken for ours
@@ -132,6 +140,7 @@ func New(cfg Config, db Storage, now time.Time) (*Mon, error) {
 	}
 	if m.alone() {
 		// Nobody to wait for.
+		m.counters.called.Inc()
 		if err := m.rn.Campaign(); err != nil {
 			return nil, fmt.Errorf("mon: %w", err)
 		}
@@ -221,6 +230,9 @@ func (m *Mon) Ready() Ready {
 		m.drainRaft()
 		m.publish()
 		m.grantIDs()
+		if m.now.Sub(m.counters.levels) >= levelsEvery {
+			m.takeLevels()
+		}
 	}
 	if m.err == nil && m.st.err != nil {
 		m.err = fmt.Errorf("mon: storage: %w", m.st.err)
@@ -289,11 +301,15 @@ func (m *Mon) stage() {
 	}
 	m.numbers++
 	n.Leader, n.Number = m.id, m.numbers
-	if err := m.rn.Propose(wire.Marshal(n)); err != nil {
+	data := wire.Marshal(n)
+	if err := m.rn.Propose(data); err != nil {
 		m.abandon()
 		return
 	}
 	m.proposal = n.Number
+	m.counters.begun.Inc()
+	m.counters.beginBytes.Add(uint64(len(data)))
+	m.counters.proposed = m.now
 }
 
 // abandon gives up what is pending or on its way: this monitor leads no more,
@@ -352,6 +368,7 @@ func (m *Mon) drainRaft() {
 			continue
 		}
 		m.out.Batch = m.st.take()
+		m.counters.wrote(m.out.Batch)
 		// A snapshot counts as log: the leader will take it for granted.
 		m.out.Sync = rd.MustSync || rd.Snapshot != nil && !raft.IsEmptySnap(rd.Snapshot)
 		m.writing = &rd
@@ -369,6 +386,7 @@ func (m *Mon) role(rd *raft.Ready) {
 	leading := rd.SoftState.RaftState == raft.StateLeader
 	if m.leader != rd.SoftState.Lead {
 		m.since = m.now
+		m.counters.election(rd.SoftState, leading)
 	}
 	m.leader = rd.SoftState.Lead
 	if leading == m.leading {
@@ -423,8 +441,10 @@ func (m *Mon) applyEntry(e *raftpb.Entry) error {
 	if err := m.apply(n); err != nil {
 		return err
 	}
+	m.counters.committed.Inc()
 	if n.Leader == m.id && n.Number == m.proposal && m.proposal != 0 {
 		m.proposal = 0
+		m.counters.latency.Add(m.now.Sub(m.counters.proposed))
 		m.answerStaged()
 	}
 	return nil

@@ -28,6 +28,7 @@ type request struct {
 
 // command begins a command: what can be refused or answered at once is.
 func (m *Mon) command(s *session, b msg.Body, tid uint64) {
+	m.counters.commands.Inc()
 	r := &request{s: s, body: b, tid: tid}
 	var fsid msg.FSID
 	var input buffer.List
@@ -80,6 +81,7 @@ func (m *Mon) command(s *session, b msg.Body, tid uint64) {
 	case r.entry == nil:
 		m.reply(r, m.table.Unknown(call.Prefix))
 	case !m.allowed(s, r.entry, call):
+		m.counters.refused.Inc()
 		m.audit(r, ":  access denied")
 		m.log.Info("access denied", "entity", s.Auth.String(), "addr", s.Addrs.String(), "cmd", call.Prefix)
 		words := "access denied"

@@ -42,6 +42,8 @@ func (m *Mon) opened(o SessionOpened) {
 		}
 	}
 	m.sessions[o.ID] = s
+	m.counters.opened.Inc()
+	m.counters.sessions.Set(int64(len(m.sessions)))
 	m.log.Debug("session opened", "session", o.ID, "name", o.Name.String(), "entity", s.Auth.String(), "mgr", o.Mgr)
 }
 
@@ -51,6 +53,8 @@ func (m *Mon) closed(id uint64) {
 		return
 	}
 	delete(m.sessions, id)
+	m.counters.gone.Inc()
+	m.counters.sessions.Set(int64(len(m.sessions)))
 	for _, c := range m.parts.closers {
 		c.SessionClosed(&s.Session)
 	}
@@ -87,6 +91,7 @@ func (m *Mon) queue(r *request) {
 	if len(m.waiting) >= maxWaiting {
 		m.log.Warn("too many requests wait for the quorum", "session", r.s.ID, "entity", r.s.Auth.String())
 		m.out.Closes = append(m.out.Closes, r.s.ID)
+		m.counters.trimmed.Inc()
 		return
 	}
 	m.waiting = append(m.waiting, r)

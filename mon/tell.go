@@ -19,6 +19,7 @@ import (
 // commands registers what the core itself answers.
 func (m *Mon) commands(t *command.Table) {
 	m.inventoryCommands(t)
+	m.perfCommands(t)
 	t.Read("version", func(c *command.Call) command.Reply { return m.version(c) })
 	t.Read("report", m.report)
 
@@ -44,6 +45,7 @@ func (m *Mon) commands(t *command.Table) {
 // needs all permissions, as in Ceph.
 func (m *Mon) tell(r *request) {
 	if !r.s.CapableOf("mon", r.call.Prefix, caps.Args(r.call.Args()), "rwx") {
+		m.counters.refused.Inc()
 		m.audit(r, ":  access denied")
 		m.reply(r, command.Fail(errno.EACCES, "insufficient caps"))
 		return

@@ -307,8 +307,11 @@ func (t *Table) tellDescriptions() []Description {
 
 // tellArgs are the arguments of commands that only daemons themselves have.
 var tellArgs = map[string][]map[string]string{
-	"config get": {{"name": "var", "type": "CephString"}},
-	"config set": {{"name": "var", "type": "CephString"}, {"name": "val", "type": "CephString", "n": "N"}},
+	"perf dump":           {{"name": "logger", "type": "CephString", "req": "false"}, {"name": "counter", "type": "CephString", "req": "false"}},
+	"perf histogram dump": {{"name": "logger", "type": "CephString", "req": "false"}, {"name": "counter", "type": "CephString", "req": "false"}},
+	"perf reset":          {{"name": "var", "type": "CephString"}},
+	"config get":          {{"name": "var", "type": "CephString"}},
+	"config set":          {{"name": "var", "type": "CephString"}, {"name": "val", "type": "CephString", "n": "N"}},
 }
 
 func (d Description) dump(f *jsonfmt.Formatter, n int) {

@@ -211,3 +211,34 @@ func rawUsedRate(m *osdmap.Map, p *osdmap.Pool) float32 {
 	}
 	return float32(p.Size)
 }
+
+// Totals are the sums over the whole cluster, as daemons' counters have them.
+type Totals struct {
+	Pools                        int
+	PGs                          int
+	Active, ActiveClean, Peering int
+	Objects                      msg.ObjectStats
+	Bytes, Used, Available       int64 // of the media, raw
+}
+
+// Totals returns the sums.
+func (s *Service) Totals() Totals {
+	sum := s.pgmap().current()
+	space := &sum.osds.space
+	t := Totals{
+		Pools: len(sum.pools), PGs: sum.all.groups, Objects: sum.all.Objects,
+		Bytes: space.Total, Used: usedRaw(space), Available: space.Available,
+	}
+	for state, n := range sum.all.states {
+		if state&msg.PGActive != 0 {
+			t.Active += n
+			if state&msg.PGClean != 0 {
+				t.ActiveClean += n
+			}
+		}
+		if state&msg.PGPeering != 0 {
+			t.Peering += n
+		}
+	}
+	return t
+}
