@@ -32,6 +32,13 @@ func newStatus() *cobra.Command {
 				return fmt.Errorf("%s: the cluster is not running", dir)
 			}
 			fmt.Fprintf(out, "%s: process %d\n", dir, pid)
+			url, err := node.MetricsURL(dir)
+			if err != nil {
+				return err
+			}
+			if url != "" {
+				fmt.Fprintf(out, "metrics: %s\n", url)
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Second)
 			defer cancel()
 			c, err := rados.ConnectFile(ctx, filepath.Join(dir, "ceph.conf"))

@@ -9,11 +9,16 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/mon"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msgr"
@@ -130,13 +135,44 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := c.firstPool(ctx); err != nil {
 		return c, err
 	}
-	if o.Metrics != "" {
-		if c.metrics, err = ServeMetrics(o.Metrics); err != nil {
-			return c, err
-		}
-		c.log.Info("metrics", "url", "http://"+c.metrics.Addr()+"/metrics")
+	return c, c.serveMetrics(o.Metrics)
+}
+
+// metricsFile is where a cluster that runs tells the URL of its metrics.
+const metricsFile = "run/metrics.url"
+
+// MetricsURL is where the cluster of a directory serves its metrics; "" if it
+// does not.
+func MetricsURL(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, metricsFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
 	}
-	return c, nil
+	return strings.TrimSpace(string(b)), err
+}
+
+func (c *Cluster) serveMetrics(addr string) (err error) {
+	// A process that was killed has left its own.
+	if err := c.dropMetricsURL(); err != nil || addr == "" {
+		return err
+	}
+	all := []prometheus.Collector{CollectMetrics("mon."+c.id.Mon.Name, c.mon.metrics)}
+	for _, h := range c.osds {
+		all = append(all, CollectMetrics(fmt.Sprintf("osd.%d", h.id), &h.metrics))
+	}
+	if c.metrics, err = ServeMetrics(addr, all...); err != nil {
+		return err
+	}
+	url := "http://" + c.metrics.Addr() + "/metrics"
+	c.log.Info("metrics", "url", url)
+	return os.WriteFile(c.dir.Join(metricsFile), []byte(url+"\n"), 0o644)
+}
+
+func (c *Cluster) dropMetricsURL() error {
+	if err := os.Remove(c.dir.Join(metricsFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // identify reads what the directory holds, or decides what it will.
@@ -242,8 +278,11 @@ func (c *Cluster) startMon(ctx context.Context) error {
 		db.Close()
 		return err
 	}
+	counters := new(metric.Registry)
+	counters.Add(processMetrics())
 	m, err := mon.New(mon.Config{
-		Name: c.id.Mon.Name, Rand: rand.Reader, Keys: keys, Options: localOptions, Metadata: hostMetadata(), Log: log,
+		Metrics: counters,
+		Name:    c.id.Mon.Name, Rand: rand.Reader, Keys: keys, Options: localOptions, Metadata: hostMetadata(), Log: log,
 		Manager: mon.Manager{Name: c.id.Mgr, Addrs: mgrAddrs, Features: msgr.SupportedFeatures, Metadata: hostMetadata()},
 	}, db, now)
 	if err != nil {
@@ -251,7 +290,7 @@ func (c *Cluster) startMon(ctx context.Context) error {
 		db.Close()
 		return err
 	}
-	h := newMonHost(m, db, fsid, log, c.fail)
+	h := newMonHost(m, counters, db, fsid, log, c.fail)
 	c.mon = h
 	go h.run()
 	logins := &cephx.MonAcceptor{Keys: keys, NewGlobalID: h.newGlobalID}
@@ -394,7 +433,7 @@ func (c *Cluster) ask(ctx context.Context, prefix string, v any) error {
 func (c *Cluster) Close() error {
 	var errs []error
 	if c.metrics != nil {
-		errs = append(errs, c.metrics.Close())
+		errs = append(errs, c.dropMetricsURL(), c.metrics.Close())
 	}
 	var wg sync.WaitGroup
 	stopped := make([]error, len(c.osds))

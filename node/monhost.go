@@ -15,6 +15,7 @@ import (
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/mon"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/msgr"
@@ -25,14 +26,15 @@ import (
 // address and one with the manager's, lead into one loop, which owns machine and
 // store.
 type monHost struct {
-	m     *mon.Mon
-	db    *monstore.Store
-	log   *slog.Logger
-	in    *inbox[monInput]
-	msgrs []*msgr.Messenger
-	fsid  msg.FSID
-	ids   globalIDs
-	local localCalls
+	m       *mon.Mon
+	db      *monstore.Store
+	log     *slog.Logger
+	in      *inbox[monInput]
+	msgrs   []*msgr.Messenger
+	fsid    msg.FSID
+	ids     globalIDs
+	local   localCalls
+	metrics *metric.Registry // the machine's, with ours
 
 	stop   chan struct{}
 	done   chan struct{}
@@ -58,9 +60,9 @@ type sink interface {
 // are held back above it.
 const monInflight = 1024
 
-func newMonHost(m *mon.Mon, db *monstore.Store, fsid msg.FSID, log *slog.Logger, failed func(error)) *monHost {
+func newMonHost(m *mon.Mon, counters *metric.Registry, db *monstore.Store, fsid msg.FSID, log *slog.Logger, failed func(error)) *monHost {
 	h := &monHost{
-		m: m, db: db, log: log, fsid: fsid, in: newInbox[monInput](monInflight), stop: make(chan struct{}),
+		m: m, metrics: counters, db: db, log: log, fsid: fsid, in: newInbox[monInput](monInflight), stop: make(chan struct{}),
 		done: make(chan struct{}), failed: failed, conns: map[uint64]sink{},
 	}
 	h.ids.waiting = map[uint64]chan uint64{}
@@ -80,10 +82,16 @@ func (h *monHost) messenger(name entity.Name, addrs entity.AddrVec, a acceptor) 
 		Handler: &monHandler{h, name.Type == entity.Mgr},
 		Log:     h.log,
 	})
-	if err == nil {
-		h.msgrs = append(h.msgrs, m)
+	if err != nil {
+		return nil, err
 	}
-	return m, err
+	h.msgrs = append(h.msgrs, m)
+	group := "msgr"
+	if name.Type == entity.Mgr {
+		group = "msgr-mgr"
+	}
+	h.metrics.Add(msgrMetrics(group, m.Stats))
+	return m, nil
 }
 
 // requiredFeatures are the bits that every peer must have: only MSG_ADDR2, so that

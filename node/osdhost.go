@@ -21,6 +21,7 @@ import (
 	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/mon"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/msgr"
@@ -47,6 +48,7 @@ type osdHost struct {
 	in      *inbox[osd.Event]
 	fetches fetches
 	failed  func(error)
+	metrics metric.Registry
 
 	ctx     context.Context // ends with stop
 	cancel  context.CancelFunc
@@ -235,10 +237,14 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 		Location: map[string]string{"root": "default", "host": hostname()},
 		Metadata: osdMetadata(h.id, home, addrs),
 		Version:  osd.Version{Version: mon.ShortVersion(mon.DefaultVersion), Release: "pacific", Type: "stable"},
+		Perf:     h.perf,
 	}, h.store, time.Now())
 	if err != nil {
 		return err
 	}
+	h.metrics.Add(h.osd.Metrics())
+	h.metrics.Add(storeMetrics(h.store.Stats))
+	h.metrics.Add(msgrMetrics("msgr", h.msgr.Stats))
 	for _, s := range h.osd.Shards() {
 		h.shards = append(h.shards, h.newShard(s))
 	}
