@@ -35,12 +35,13 @@ var sameLayer = map[[2]string]string{
 	{"cmd", "cli"}:         "main",
 	{"pulpotest", "node"}:  "a cluster inside a test",
 	{"test", "pulpotest"}:  "end to end tests start clusters",
-	{"bench", "pulpotest"}: "benchmarks start clusters",
+	{"bench", "internal"}:  "benchmarks start a stock cluster to compare with",
+	{"test", "internal"}:   "and so do end to end tests",
 }
 
 // pure lists the parts that must not touch sockets, files or processes: daemons
 // decide, node acts. The simulator depends on it.
-var pure = []string{"wire", "buffer", "errno", "entity", "object", "jsonfmt", "crush", "msg", "monmap", "osdmap", "mgrmap", "cephx", "mon", "osd"}
+var pure = []string{"wire", "buffer", "errno", "entity", "object", "jsonfmt", "metric", "crush", "msg", "monmap", "osdmap", "mgrmap", "cephx", "mon", "osd"}
 
 var impure = []string{"net", "os/exec", "net/http", "math/rand", "math/rand/v2"}
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/pulpo-storage/pulpo/internal/peer"
@@ -25,7 +26,17 @@ func TestGoCeph(t *testing.T) {
 	}
 	suites := filepath.Join(peer.Root(), "test/suites")
 	conf := pulpotest.Start(t, pulpotest.Options{}).Conf
-	cmd := exec.Command(filepath.Join(suites, "go-ceph"), "--known-fail", filepath.Join(suites, "go-ceph.left"), "rados")
+	left, err := os.ReadFile(filepath.Join(suites, "go-ceph.left"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var skip []string
+	for l := range strings.Lines(string(left)) {
+		if name := strings.TrimSpace(l); name != "" && !strings.HasPrefix(name, "#") {
+			skip = append(skip, name)
+		}
+	}
+	cmd := exec.Command(filepath.Join(suites, "go-ceph"), "--skip", "TestRadosTestSuite/("+strings.Join(skip, "|")+")$", "rados")
 	cmd.Env = append(os.Environ(), "CEPH_CONF="+conf, "CGO_ENABLED=1", "GOFLAGS=")
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
