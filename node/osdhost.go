@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -49,6 +50,7 @@ type osdHost struct {
 	fetches fetches
 	failed  func(error)
 	metrics metric.Registry
+	logged  atomic.Uint64 // entries for the cluster's log
 
 	ctx     context.Context // ends with stop
 	cancel  context.CancelFunc
@@ -340,7 +342,7 @@ func (h *osdHost) note(n pg.Note) {
 	switch n.Level {
 	case pg.NoteInfo:
 		level = slog.LevelInfo
-	case pg.NoteWarn:
+	case pg.NoteWarn, pg.NoteClusterWarn:
 		level = slog.LevelWarn
 	case pg.NoteCluster:
 		level = slog.LevelError
@@ -353,7 +355,15 @@ func (h *osdHost) note(n pg.Note) {
 		attrs = append(attrs, "err", n.Err)
 	}
 	h.log.Log(h.ctx, level, n.Text, attrs...)
-	if n.Level != pg.NoteCluster || h.mons == nil {
+	to := msg.LogError
+	switch n.Level {
+	case pg.NoteCluster:
+	case pg.NoteClusterWarn:
+		to = msg.LogWarn
+	default:
+		return
+	}
+	if h.mons == nil {
 		return
 	}
 	text := n.Text
@@ -366,7 +376,7 @@ func (h *osdHost) note(n pg.Note) {
 	name := entity.AuthName{Type: entity.OSD, ID: strconv.Itoa(int(h.id))}
 	h.mons.Send(&msg.Log{Paxos: msg.NoPaxos, FSID: h.fsid, Entries: []msg.LogEntry{{
 		Name: name, Rank: entity.Name{Type: entity.OSD, Num: int64(h.id)}, Addrs: h.msgr.Addrs(), Stamp: time.Now(),
-		Level: msg.LogError, Message: text, Channel: "cluster",
+		Seq: h.logged.Add(1), Level: to, Message: text, Channel: "cluster",
 	}}})
 }
 

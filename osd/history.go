@@ -116,5 +116,5 @@ func slowNote(n int, oldest time.Duration, ops []OpRecord) pg.Note {
 	if len(ops) > 0 {
 		text += fmt.Sprintf(": %s currently %s", ops[0].Description, ops[0].FlagPoint)
 	}
-	return pg.Note{Level: pg.NoteCluster, Text: text}
+	return pg.Note{Level: pg.NoteClusterWarn, Text: text}
 }

@@ -178,5 +178,6 @@ const (
 	NoteDebug   NoteLevel = iota
 	NoteInfo              // a state changed
 	NoteWarn              // a client was refused, or something waits too long
-	NoteCluster           // also belongs in the cluster's log
+	NoteClusterWarn       // a warning that also belongs in the cluster's log
+	NoteCluster           // an error that also belongs there
 )
