@@ -13,6 +13,7 @@ type Stats struct {
 	MessagesOut     uint64
 	BytesIn         uint64 // of messages
 	BytesOut        uint64 // of everything in a session
+	Held            int64  // bytes of received messages that handlers have not released, of open sessions
 }
 
 // traffic counts for one Conn, so that busy connections share no cache line.
@@ -35,6 +36,7 @@ func (m *Messenger) Stats() Stats {
 	s.Sessions = len(m.conns)
 	for c := range m.conns {
 		s.add(&c.traffic)
+		s.Held += c.credit.held.Load()
 	}
 	s.Unauthenticated = m.pending.len()
 	s.Accepted = m.accepted.Load()

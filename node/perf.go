@@ -35,6 +35,7 @@ func msgrMetrics(name string, of func() msgr.Stats) *metric.Group {
 	level("msgr_active_connections", "Active connection number", func(s *msgr.Stats) int { return s.Sessions })
 	// Ours.
 	level("msgr_handshakes", "Accepted connections in their handshake", func(s *msgr.Stats) int { return s.Unauthenticated })
+	g.GaugeFunc("msgr_held_bytes", "Bytes of received messages that are not done with", func() int64 { return of().Held }, metric.Useful, metric.Bytes)
 	count("msgr_refused_connections", "Accepted connections whose handshake failed", func(s *msgr.Stats) uint64 { return s.Refused }, metric.Useful)
 	return g
 }
