@@ -175,9 +175,9 @@ type Note struct {
 type NoteLevel uint8
 
 const (
-	NoteDebug   NoteLevel = iota
-	NoteInfo              // a state changed
-	NoteWarn              // a client was refused, or something waits too long
-	NoteClusterWarn       // a warning that also belongs in the cluster's log
-	NoteCluster           // an error that also belongs there
+	NoteDebug       NoteLevel = iota
+	NoteInfo                  // a state changed
+	NoteWarn                  // a client was refused, or something waits too long
+	NoteClusterWarn           // a warning that also belongs in the cluster's log
+	NoteCluster               // an error that also belongs there
 )
