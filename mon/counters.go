@@ -32,7 +32,8 @@ type clusterGauges struct {
 	objects, degraded, misplaced, unfound, data               *metric.Gauge
 }
 
-// levelsEvery bounds how often levels are taken; the sums cost something.
+// levelsEvery bounds how often levels are taken when nothing but the OSDs'
+// reports may have changed them; the sums cost something.
 const levelsEvery = time.Second
 
 func newCounters(r *metric.Registry) *counters {

@@ -228,9 +228,10 @@ func (m *Mon) Ready() Ready {
 	if m.err == nil {
 		m.stage()
 		m.drainRaft()
+		committed := len(m.changed) > 0
 		m.publish()
 		m.grantIDs()
-		if m.now.Sub(m.counters.levels) >= levelsEvery {
+		if committed || m.now.Sub(m.counters.levels) >= levelsEvery {
 			m.takeLevels()
 		}
 	}
