@@ -63,8 +63,10 @@ type osdHost struct {
 // osdInflight bounds the events in front of the daemon's own loop.
 const osdInflight = 256
 
-// osdShards is how many loops an OSD's groups are divided among.
-const osdShards = 2
+// osdShards is how many loops an OSD's groups are divided among (Ceph's
+// osd_op_num_shards for solid state disks). A loop reads the disk itself, so this
+// is how many reads are under way at a time.
+const osdShards = 8
 
 // startOSDs starts all OSDs of the directory, making the stores of new ones.
 func (c *Cluster) startOSDs(ctx context.Context, o Options) error {
