@@ -141,7 +141,7 @@ func (o *Option) parseInt(v string) (string, error) {
 		return "", bad("strict_strtoll: expected integer, got: '%s'", digits)
 	}
 	if n < 0 && o.Type != Int {
-		return "", bad("strict_sistrtoll: value should not be negative")
+		return "", bad("%s: value should not be negative", map[bool]string{true: "strict_iecstrtoll", false: "strict_sistrtoll"}[o.Type == Size])
 	}
 	for range shift {
 		if n > math.MaxInt64/base || n < math.MinInt64/base {
@@ -191,7 +191,7 @@ func parseSpan(v string) (int64, error) {
 		}
 		n, err := strconv.ParseInt(rest[:i], 10, 64)
 		if err != nil {
-			return 0, bad("'%s' is not a number", rest)
+			return 0, bad("expected digit")
 		}
 		rest = strings.TrimLeft(rest[i:], " ")
 		j := strings.IndexFunc(rest, func(r rune) bool { return r >= '0' && r <= '9' })

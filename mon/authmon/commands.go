@@ -210,16 +210,6 @@ func (m *Service) getOrCreate(c *command.Call) command.Reply {
 			return command.Err(err)
 		}
 		n = cephx.Entity{Key: key, Caps: want}
-		if from, err := cephx.ParseKeyring(c.Input); len(c.Input) > 0 {
-			if err != nil {
-				return command.Fail(errno.EINVAL, "error decoding keyring")
-			}
-			given, ok := from[name]
-			if !ok {
-				return command.Fail(errno.EINVAL, "key for %v not found in provided keyring", name)
-			}
-			n.Key = given.Key
-		}
 		m.Put(name, n)
 	}
 	// An account that is only pending may not be told before it is committed.
@@ -269,10 +259,10 @@ func (m *Service) add(c *command.Call) command.Reply {
 		switch s, differ := capsDiffer(have.Caps, n.Caps); {
 		case !n.Key.IsZero() && !n.Key.Equal(have.Key):
 			return command.Fail(errno.EINVAL, "entity %v exists but key does not match", name)
-		case differ && n.Caps[s] != "":
-			return command.Fail(errno.EINVAL, "entity %v exists but cap %s does not match", name, s)
-		case differ:
+		case len(have.Caps) != len(n.Caps):
 			return command.Fail(errno.EINVAL, "entity %v exists but caps do not match", name)
+		case differ:
+			return command.Fail(errno.EINVAL, "entity %v exists but cap %s does not match", name, s)
 		}
 		return command.Reply{}
 	}
@@ -326,13 +316,9 @@ func (m *Service) importKeyring(c *command.Call) command.Reply {
 		return command.Fail(errno.EINVAL, "error decoding keyring cannot parse buffer: Malformed input")
 	}
 	for _, name := range ring.Names() {
+		// As in Ceph capabilities are taken as they are, so that what was
+		// exported comes back; a text that nobody can parse grants nothing.
 		n := ring[name]
-		// A text that nobody can parse would lock the account out.
-		for _, s := range slices.Sorted(maps.Keys(n.Caps)) {
-			if err := caps.Validate(s, n.Caps[s]); err != nil {
-				return command.Fail(errno.EINVAL, "%v: %s", name, words(err))
-			}
-		}
 		if n.Key.IsZero() {
 			if n.Key, err = cephx.NewKey(c.Now, m.host.Rand()); err != nil {
 				return command.Err(err)

@@ -351,7 +351,7 @@ func (m *Service) log(c *command.Call) command.Reply {
 
 func (m *Service) reset(c *command.Call) command.Reply {
 	to := c.IntOr("num", -1)
-	if to <= 0 || uint64(to) > m.version {
+	if to < 0 || uint64(to) > m.version {
 		return command.Fail(errno.EINVAL, "must specify a valid historical version to revert to; see 'ceph config log' for a list of avialable configuration historical versions")
 	}
 	changes := map[string]*string{}
@@ -430,10 +430,11 @@ func (m *Service) help(c *command.Call) command.Reply {
 func (m *Service) show(c *command.Call) command.Reply {
 	who := c.Str("who")
 	name, err := entity.ParseAuthName(who)
-	if err != nil || name.ID == "" {
+	typ, _, dotted := strings.Cut(who, ".")
+	if !dotted || typ == "" {
 		return command.Fail(errno.EINVAL, "invalid daemon name: use <type>.<id>")
 	}
-	if m.exists == nil || !m.exists(name) {
+	if err != nil || m.exists == nil || !m.exists(name) {
 		return command.Fail(errno.ENOENT, "no config state for daemon %s", who)
 	}
 	type line struct{ name, value, source string }
@@ -449,7 +450,7 @@ func (m *Service) show(c *command.Call) command.Reply {
 	if c.Has("key") {
 		l, ok := lines[config.Name(c.Str("key"))]
 		if !ok {
-			return command.Fail(errno.ENOENT, "unrecognized key '%s'", c.Str("key"))
+			return command.Err(errno.ENOENT)
 		}
 		return command.Text(l.value + "\n")
 	}

@@ -107,6 +107,9 @@ func (s *Service) Commands(t *command.Table) {
 		}).LineUnlessPlain(c)
 	})
 	t.Read("mds ok-to-stop", func(c *command.Call) command.Reply {
+		if len(c.Strs("ids")) == 0 {
+			return command.Fail(errno.EINVAL, "must specify mds id")
+		}
 		return command.Fail(errno.EINVAL, "MDS named '%s' does not exist", strings.Join(c.Strs("ids"), ","))
 	})
 }

@@ -25,6 +25,9 @@ func (m *Service) Commands(t *command.Table) {
 	t.Read("time-sync-status", m.timeSync)
 	t.Read("config generate-minimal-conf", m.minimalConf)
 	t.Read("mon ok-to-stop", func(c *command.Call) command.Reply {
+		if len(c.Strs("ids")) == 0 {
+			return command.Fail(errno.EINVAL, "must specify one or more monitor ids")
+		}
 		return command.Fail(errno.EBUSY, "not enough monitors would be available (%s) after stopping mons [%s]",
 			strings.Join(m.without(c.Strs("ids")), ","), strings.Join(c.Strs("ids"), ","))
 	})
@@ -32,6 +35,9 @@ func (m *Service) Commands(t *command.Table) {
 		return command.Fail(errno.EBUSY, "adding a monitor may break quorum (until that monitor starts)")
 	})
 	t.Read("mon ok-to-rm", func(c *command.Call) command.Reply {
+		if c.Str("id") == "" {
+			return command.Fail(errno.EINVAL, "must specify a monitor id")
+		}
 		if _, ok := m.m.Rank(c.Str("id")); !ok {
 			return command.Say("mon.%s does not exist", c.Str("id"))
 		}

@@ -90,10 +90,7 @@ func plainErr(err error) command.Reply { return command.Err(err) }
 
 func (s *Service) cmdAddBucket(c *command.Call) command.Reply {
 	name, typ := c.Str("name"), c.Str("type")
-	loc, r, ok := location(c.Strs("args"))
-	if !ok {
-		return r
-	}
+	loc, _, _ := location(c.Strs("args")) // as in Ceph, what is no place does not count
 	m := s.view().Crush
 	if _, taken := m.ItemID(name); taken {
 		return command.Say("bucket '%s' already exists", name)

@@ -21,10 +21,7 @@ func (s *Service) cmdGetQuota(c *command.Call) command.Reply {
 	if !ok {
 		return command.Fail(errno.ENOENT, "unrecognized pool '%s'", name)
 	}
-	objects, bytes, ok := s.stats.PoolUsage(id)
-	if !ok {
-		return command.Fail(errno.ENOENT, "no stats for pool '%s'", name)
-	}
+	objects, bytes, _ := s.stats.PoolUsage(id) // none yet of a pool just made
 	plain := func() string {
 		out := fmt.Sprintf("quotas for pool '%s':\n  max objects: ", name)
 		if p.QuotaMaxObjects == 0 {
