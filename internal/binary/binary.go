@@ -28,9 +28,12 @@ import (
 	"github.com/pulpo-storage/pulpo/internal/peer"
 )
 
-// timeout bounds one command. A start that takes longer has failed, whatever it
-// would say later.
-const timeout = 2 * time.Minute
+// timeout bounds one command, upTimeout a start of a cluster: one that takes
+// longer has failed, whatever it would say later.
+const (
+	timeout   = 2 * time.Minute
+	upTimeout = 30 * time.Second
+)
 
 var built struct {
 	once sync.Once
@@ -139,6 +142,14 @@ func End(dir string) {
 // Up brings the cluster of a directory up in the background.
 func Up(t testing.TB, dir string, args ...string) *Process {
 	t.Helper()
+	// A start that hangs leaves in its log where.
+	stuck := time.AfterFunc(upTimeout, func() {
+		if p, err := Owner(dir); err == nil {
+			p.Signal(unix.SIGQUIT)
+			p.Close()
+		}
+	})
+	defer stuck.Stop()
 	r := Run(t, append([]string{"up", "--dir", dir, "--detach"}, args...)...)
 	if r.Code != 0 {
 		t.Fatalf("pulpo up: %v\n%s", r, LogTail(dir))
@@ -168,7 +179,7 @@ func LogTail(dir string) string {
 	if err != nil {
 		return "no log: " + err.Error()
 	}
-	return string(b[max(0, len(b)-4000):])
+	return string(b[max(0, len(b)-32000):])
 }
 
 // Process is a running pulpo that serves a directory. It is a handle of the

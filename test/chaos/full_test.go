@@ -93,6 +93,8 @@ func fill(t *testing.T, dir string, args ...string) {
 		t.Errorf("write after the restart of a full cluster: %v, want %v", err, rados.ErrNoSpace)
 	}
 
+	// Until the map says full again a write that does not fit is refused.
+	waitHealth(t, c, "OSD_FULL")
 	patient := make(chan error, 1)
 	ctx, cancel = context.WithTimeout(t.Context(), patience)
 	defer cancel()

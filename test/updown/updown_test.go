@@ -449,3 +449,35 @@ func TestWords(t *testing.T) {
 		t.Errorf("pulpo nonesuch: %v", r)
 	}
 }
+
+// TestOtherNumberOfOSDs asks for more OSDs than a directory has. Whether that is
+// granted or refused, at once, nothing is lost.
+func TestOtherNumberOfOSDs(t *testing.T) {
+	t.Parallel()
+	dir := binary.Dir(t)
+	binary.Up(t, dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	defer cancel()
+	p, done := pool(t, ctx, dir)
+	for i := range 50 {
+		if err := p.WriteFull(ctx, fmt.Sprint(i), []byte("kept")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done()
+	binary.Down(t, dir)
+	began := time.Now()
+	if r := binary.Run(t, "up", "--dir", dir, "--detach", "--osds", "3"); r.Code != 0 {
+		if strings.Count(r.Err, "\n") != 1 || time.Since(began) > 10*time.Second {
+			t.Errorf("up --osds 3 after %v: %v\nwant one line, at once", time.Since(began), r)
+		}
+		binary.Up(t, dir)
+	}
+	p, done = pool(t, ctx, dir)
+	defer done()
+	for i := range 50 {
+		if b, err := p.ReadFull(ctx, fmt.Sprint(i)); err != nil || string(b) != "kept" {
+			t.Fatalf("object %d: %q, %v", i, b, err)
+		}
+	}
+}
