@@ -210,6 +210,9 @@ func (c *Cluster) identify(o Options) error {
 	if n < len(id.OSDs) {
 		return fmt.Errorf("--osds %d: %s has %d OSDs, and none of them may be left out", n, c.dir.Path, len(id.OSDs))
 	}
+	if len(id.OSDs) > 0 && n > len(id.OSDs) {
+		return fmt.Errorf("--osds %d: %s has %d OSDs; more of them would take over placement groups whose data cannot be moved yet", n, c.dir.Path, len(id.OSDs))
+	}
 	for i := len(id.OSDs); i < n; i++ {
 		id.OSDs = append(id.OSDs, OSDEntry{ID: int32(i), UUID: newUUID().String()})
 		changed = true
@@ -367,6 +370,10 @@ func (c *Cluster) firstPool(ctx context.Context) error {
 	if c.id.Ready {
 		return nil
 	}
+	// With all OSDs up the groups begin where they will stay.
+	if err := c.poll(ctx, c.osdsUp); err != nil {
+		return err
+	}
 	if _, err := c.monCommand(ctx, "osd pool create", map[string]any{"pool": "rbd", "pg_num": 32}); err != nil {
 		return err
 	}
@@ -380,35 +387,21 @@ func (c *Cluster) firstPool(ctx context.Context) error {
 // WaitReady returns when clients are served: all OSDs that the directory has are
 // up and all placement groups active and clean.
 func (c *Cluster) WaitReady(ctx context.Context) error {
+	return c.poll(ctx, func(ctx context.Context) (bool, error) {
+		if up, err := c.osdsUp(ctx); err != nil || !up {
+			return false, err
+		}
+		return c.groupsClean(ctx)
+	})
+}
+
+// poll asks until the answer is yes.
+func (c *Cluster) poll(ctx context.Context, f func(context.Context) (bool, error)) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var osds struct {
-			Up int `json:"num_up_osds"`
-		}
-		var pgs struct {
-			Summary struct {
-				Total  int `json:"num_pgs"`
-				States []struct {
-					Name string `json:"name"`
-					Num  int    `json:"num"`
-				} `json:"num_pg_by_state"`
-			} `json:"pg_summary"`
-		}
-		if err := c.ask(ctx, "osd stat", &osds); err != nil {
+		if done, err := f(ctx); err != nil || done {
 			return err
-		}
-		if err := c.ask(ctx, "pg stat", &pgs); err != nil {
-			return err
-		}
-		clean := 0
-		for _, s := range pgs.Summary.States {
-			if s.Name == "active+clean" {
-				clean = s.Num
-			}
-		}
-		if osds.Up >= len(c.id.OSDs) && clean == pgs.Summary.Total {
-			return nil
 		}
 		select {
 		case <-tick.C:
@@ -418,6 +411,34 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 			return c.err
 		}
 	}
+}
+
+func (c *Cluster) osdsUp(ctx context.Context) (bool, error) {
+	var osds struct {
+		Up int `json:"num_up_osds"`
+	}
+	err := c.ask(ctx, "osd stat", &osds)
+	return osds.Up >= len(c.id.OSDs), err
+}
+
+func (c *Cluster) groupsClean(ctx context.Context) (bool, error) {
+	var pgs struct {
+		Summary struct {
+			Total  int `json:"num_pgs"`
+			States []struct {
+				Name string `json:"name"`
+				Num  int    `json:"num"`
+			} `json:"num_pg_by_state"`
+		} `json:"pg_summary"`
+	}
+	err := c.ask(ctx, "pg stat", &pgs)
+	clean := 0
+	for _, s := range pgs.Summary.States {
+		if s.Name == "active+clean" {
+			clean = s.Num
+		}
+	}
+	return clean == pgs.Summary.Total, err
 }
 
 func (c *Cluster) ask(ctx context.Context, prefix string, v any) error {

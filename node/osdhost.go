@@ -236,7 +236,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	}
 	h.options.SetCentral(h.mons.Options())
 	h.osd, err = osd.New(osd.Config{
-		ID: h.id, Public: addrs, Features: msgr.SupportedFeatures, Shards: osdShards, Options: h.options,
+		ID: h.id, Public: addrs, Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(c.id.OSDs) > 1, Options: h.options,
 		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
 		Location: map[string]string{"root": "default", "host": hostname()},
 		Metadata: osdMetadata(h.id, home, addrs),
@@ -570,7 +570,7 @@ func (h *osdHandler) tell(c *msgr.Conn, s *pg.Session, m *msgr.Message, b *msg.C
 	sink := tellSink{c, m.TID}
 	switch {
 	case !s.Caps.AllowAll():
-		sink.answer(osd.CommandReply{Result: -int32(errno.EACCES), Status: "permission denied"})
+		sink.answer(osd.CommandReply{Result: -int32(errno.EACCES)})
 	default:
 		h.in.put(osd.Command{ID: sink, Text: b.Cmd, In: buffer.ListOf(bytes.Clone(b.Data.Bytes()))})
 	}

@@ -36,6 +36,7 @@ type Config struct {
 	Location map[string]string // CRUSH location
 	Metadata map[string]string // for "osd metadata"
 	Shards   int
+	Others   bool // the cluster has other OSDs
 	Options  *config.Config
 	Version  Version
 	// Perf prints counters ("perf dump"), the shell's and ours; may be nil.
@@ -204,11 +205,14 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 		o.cfg.Shards = 1
 	}
 	// Monitors let pools have more groups only if all OSDs can split theirs.
+	// The new ones may belong on another OSD, and nothing moves them there yet.
 	o.cfg.Metadata = maps.Clone(o.cfg.Metadata)
 	if o.cfg.Metadata == nil {
 		o.cfg.Metadata = map[string]string{}
 	}
-	o.cfg.Metadata["pg_split"] = "true"
+	if !o.cfg.Others {
+		o.cfg.Metadata["pg_split"] = "true"
+	}
 	if len(o.cfg.Cluster) == 0 {
 		o.cfg.Cluster = o.cfg.Public
 	}

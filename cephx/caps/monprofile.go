@@ -73,7 +73,7 @@ func monProfile(profile, name string) []monGrant {
 		return []monGrant{onService("mon", Read), g}
 	case "fs-client":
 		return append(reader, onService("mds", Read))
-	case "simple-rados-client":
+	case "simple-rados-client", "rbd-read-only":
 		return reader
 	case "simple-rados-client-with-blocklist":
 		return append(reader, blocklist)
