@@ -450,7 +450,7 @@ func (m *Service) show(c *command.Call) command.Reply {
 	if c.Has("key") {
 		l, ok := lines[config.Name(c.Str("key"))]
 		if !ok {
-			return command.Err(errno.ENOENT)
+			return command.Fail(errno.ENOENT, "")
 		}
 		return command.Text(l.value + "\n")
 	}
