@@ -67,9 +67,8 @@ func createPool(t *testing.T, c *rados.Cluster, name string) {
 
 // crew runs writers until it is told to stop.
 type crew struct {
-	cancel context.CancelFunc
-	stop   chan struct{}
-	wg     sync.WaitGroup
+	stop chan struct{}
+	wg   sync.WaitGroup
 
 	mu   sync.Mutex
 	errs []error
