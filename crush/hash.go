@@ -24,9 +24,8 @@ func hashMix(a, b, c uint32) (uint32, uint32, uint32) {
 // Hash32 is crush_hash32 of one word (rjenkins1).
 func Hash32(a uint32) uint32 {
 	h := hashSeed ^ a
-	b, x, y := a, uint32(hashX), uint32(hashY)
-	b, x, h = hashMix(b, x, h)
-	_, _, h = hashMix(y, a, h)
+	_, _, h = hashMix(a, hashX, h)
+	_, _, h = hashMix(hashY, a, h)
 	return h
 }
 

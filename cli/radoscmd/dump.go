@@ -258,7 +258,6 @@ type importer struct {
 	target *rados.Pool // of the object at hand
 	name   string
 	skip   bool
-	fresh  bool
 }
 
 var errDump = errors.New("not an export of a pool, or damaged")

@@ -90,16 +90,3 @@ func (c *cache) put(k cacheKey, n *onode) {
 		c.size -= last.cost
 	}
 }
-
-// drop forgets a collection.
-func (c *cache) drop(coll uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for e := c.ring.next; e != &c.ring; e = e.next {
-		if e.key.coll == coll {
-			e.unlink()
-			delete(c.m, e.key)
-			c.size -= e.cost
-		}
-	}
-}
