@@ -182,6 +182,16 @@ func printable(v []byte) bool {
 	return !slices.ContainsFunc(v, func(c byte) bool { return (c < 0x20 || c > 0x7e) && c != '\n' && c != '\t' })
 }
 
+// Fits reports whether a value that a client gave is small enough, else it
+// returns the refusal.
+func (m *Service) Fits(value []byte) (command.Reply, bool) {
+	limit, _ := strconv.Atoi(m.host.Option("mon_config_key_max_entry_size"))
+	if len(value) > limit {
+		return command.Fail(errno.EFBIG, "error: entry size limited to %d bytes. Use 'mon config key max entry size' to manually adjust", limit), false
+	}
+	return command.Reply{}, true
+}
+
 func (m *Service) set(c *command.Call) command.Reply {
 	key := c.Str("key")
 	if key == "" {
@@ -191,9 +201,8 @@ func (m *Service) set(c *command.Call) command.Reply {
 	if !c.Has("val") {
 		value = c.Input
 	}
-	limit, _ := strconv.Atoi(m.host.Option("mon_config_key_max_entry_size"))
-	if len(value) > limit {
-		return command.Fail(errno.EFBIG, "error: entry size limited to %d bytes. Use 'mon config key max entry size' to manually adjust", limit)
+	if bad, ok := m.Fits(value); !ok {
+		return bad
 	}
 	m.Put(key, value)
 	return command.Committed("set %s", key)
