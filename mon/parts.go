@@ -12,6 +12,7 @@ import (
 	"github.com/pulpo-storage/pulpo/mon/authmon"
 	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/mon/configmon"
+	"github.com/pulpo-storage/pulpo/mon/crashmon"
 	"github.com/pulpo-storage/pulpo/mon/fsmon"
 	"github.com/pulpo-storage/pulpo/mon/healthmon"
 	"github.com/pulpo-storage/pulpo/mon/kvmon"
@@ -34,6 +35,7 @@ type parts struct {
 	auth   *authmon.Service
 	kv     *kvmon.Service
 	config *configmon.Service
+	crash  *crashmon.Service
 	log    *logmon.Service
 	health *healthmon.Service
 	mgr    *mgrmapmon.Service
@@ -59,8 +61,12 @@ func newParts(m *Mon) *parts {
 	}
 	p.mon = monmon.New(m)
 	p.auth = authmon.New(m, m.cfg.Keys, m.ticketTTLs)
-	p.kv = kvmon.New(m, func(keys []string) { p.config.Changed(keys) })
+	p.kv = kvmon.New(m, func(keys []string) {
+		p.config.Changed(keys)
+		p.crash.Changed(keys)
+	})
 	p.config = configmon.New(m, p.kv)
+	p.crash = crashmon.New(m, p.kv, p.managerOption)
 	p.log = logmon.New(m)
 	p.health = healthmon.New(m)
 	manager := m.cfg.Manager
@@ -75,7 +81,7 @@ func newParts(m *Mon) *parts {
 	p.osd.UseAccounts(accounts{p.auth})
 
 	p.services = []service.Service{p.mon, p.auth, p.kv, p.mgr, p.osd, p.health, p.log}
-	p.all = []any{p.mon, p.auth, p.kv, p.config, p.mgr, p.osd, p.stats, p.fs, p.health, p.log}
+	p.all = []any{p.mon, p.auth, p.kv, p.config, p.crash, p.mgr, p.osd, p.stats, p.fs, p.health, p.log}
 	var checkers []service.Checker
 	for _, s := range p.services {
 		p.byName[s.Name()] = s
@@ -124,7 +130,16 @@ func newParts(m *Mon) *parts {
 }
 
 // loaded is called when all services have read their state.
-func (p *parts) loaded() { p.config.Reload() }
+func (p *parts) loaded() {
+	p.config.Reload()
+	p.crash.Reload()
+}
+
+// managerOption is the value that an option was given for the active manager,
+// "" if it was given none.
+func (p *parts) managerOption(name string) string {
+	return p.config.For(entity.AuthName{Type: entity.Mgr, ID: p.mgr.Map().ActiveName})[name]
+}
 
 // lead is called when this monitor begins to lead.
 func (p *parts) lead(now time.Time) {

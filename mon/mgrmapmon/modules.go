@@ -1,8 +1,6 @@
 package mgrmapmon
 
 import (
-	"strings"
-
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
@@ -10,7 +8,7 @@ import (
 
 // moduleCommands answers for modules of the stock manager that have nothing to
 // do here, so that tools which look at all of them go on: there is no balancer,
-// no orchestrator, and nothing that collects crashes or scrapes devices.
+// no orchestrator, and nothing that scrapes devices.
 func (s *Service) moduleCommands(t *command.Table) {
 	t.Read("balancer status", func(c *command.Call) command.Reply {
 		return c.As(command.JSONPretty).Dump(func(f *jsonfmt.Formatter) {
@@ -29,11 +27,9 @@ func (s *Service) moduleCommands(t *command.Table) {
 		return func(c *command.Call) command.Reply {
 			return c.Either(func() string { return plain }, func(f *jsonfmt.Formatter) {
 				f.Array("list", func() {})
-			}).LineIf(c.Format != command.Plain && strings.HasPrefix(c.Prefix, "crash"))
+			})
 		}
 	}
-	t.Read("crash ls", none(""))
-	t.Read("crash ls-new", none(""))
 	t.Read("device ls", none("DEVICE  HOST:DEV  DAEMONS  WEAR  LIFE EXPECTANCY\n"))
 	t.Read("orch status", func(*command.Call) command.Reply {
 		return command.Fail(errno.ENOENT, "No orchestrator configured (try `ceph orch set backend`)")
