@@ -45,6 +45,9 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 			if o.OSDs < 0 {
 				return fmt.Errorf("--osds %d: want a positive number", o.OSDs)
 			}
+			if o.OSDSize < 0 {
+				return fmt.Errorf("--osd-size %d: want a positive number of bytes", o.OSDSize)
+			}
 			if detach {
 				return startDetached(cmd.OutOrStdout(), o.Dir, level, o)
 			}

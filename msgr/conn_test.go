@@ -222,8 +222,11 @@ func TestCloseMessenger(t *testing.T) {
 		client := newClient(t, Config{Policy: func(entity.Type) Policy { return policy }})
 		client.onRecv = func(_ *Conn, m *Message) { m.Release() }
 		var wg sync.WaitGroup
+		var conns []*Conn
 		for range 4 {
-			c := client.dial(t, server)
+			conns = append(conns, client.dial(t, server))
+		}
+		for _, c := range conns {
 			wg.Go(func() {
 				for c.Send(&Message{Type: 1, Data: buffer.ListOf(make([]byte, 10_000))}) == nil {
 					if n, _ := c.Queued(); n > 100 {

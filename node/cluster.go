@@ -39,13 +39,14 @@ type Options struct {
 
 // Cluster is a cluster that runs in this process.
 type Cluster struct {
-	dir     *Dir
-	id      *Identity
-	log     *slog.Logger
-	mon     *monHost
-	osds    []*osdHost
-	admin   []*AdminSocket
-	metrics *MetricsServer
+	dir       *Dir
+	id        *Identity
+	idChanged bool // not yet written
+	log       *slog.Logger
+	mon       *monHost
+	osds      []*osdHost
+	admin     []*AdminSocket
+	metrics   *MetricsServer
 
 	failOnce sync.Once
 	failed   chan struct{}
@@ -120,9 +121,6 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := c.identify(o); err != nil {
 		return c, err
 	}
-	if err := os.MkdirAll(dir.Join("run"), 0o755); err != nil {
-		return c, err
-	}
 	if err := c.startMon(ctx); err != nil {
 		return c, err
 	}
@@ -181,7 +179,7 @@ func (c *Cluster) identify(o Options) error {
 	if err != nil {
 		return err
 	}
-	changed := id == nil
+	c.idChanged = id == nil
 	if id == nil {
 		id = &Identity{
 			Format: dirFormat, FSID: newUUID().String(), Listen: "127.0.0.1", Public: "127.0.0.1",
@@ -201,7 +199,7 @@ func (c *Cluster) identify(o Options) error {
 			return fmt.Errorf("--listen %s: the monitor of %s has port %d, which clients know it by", o.Listen, c.dir.Path, id.Mon.Port)
 		}
 		id.Listen, id.Public, id.Mon.Port = ep.Bind.String(), ep.Public.String(), ep.Port
-		changed = true
+		c.idChanged = true
 	}
 	n := o.OSDs
 	if n == 0 {
@@ -215,12 +213,9 @@ func (c *Cluster) identify(o Options) error {
 	}
 	for i := len(id.OSDs); i < n; i++ {
 		id.OSDs = append(id.OSDs, OSDEntry{ID: int32(i), UUID: newUUID().String()})
-		changed = true
+		c.idChanged = true
 	}
-	if !changed {
-		return nil
-	}
-	return c.dir.SetIdentity(id)
+	return nil
 }
 
 func (c *Cluster) bind() netip.Addr   { return netip.MustParseAddr(c.id.Listen) }
@@ -242,12 +237,18 @@ func (c *Cluster) startMon(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.id.Mon.Port != port {
+	if c.idChanged || c.id.Mon.Port != port {
+		// Only now is it sure that the address can be had.
 		c.id.Mon.Port = port
 		if err := c.dir.SetIdentity(c.id); err != nil {
 			monLn.Close()
 			return err
 		}
+		c.idChanged = false
+	}
+	if err := os.MkdirAll(c.dir.Join("run"), 0o755); err != nil {
+		monLn.Close()
+		return err
 	}
 	mgrLn, mgrPort, err := listen(c.bind(), 0)
 	if err != nil {

@@ -81,7 +81,7 @@ func OpenDir(path string) (*Dir, error) {
 	if _, err := os.Stat(filepath.Join(path, identityFile)); errors.Is(err, fs.ErrNotExist) {
 		for _, e := range entries {
 			// A first start may have been cut short.
-			if n := e.Name(); n != lockFile && !strings.HasPrefix(n, identityFile) {
+			if n := e.Name(); n != lockFile && n != "log" && !strings.HasPrefix(n, identityFile) {
 				return nil, fmt.Errorf("%s: %w", path, ErrForeignDir)
 			}
 		}

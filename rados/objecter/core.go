@@ -491,7 +491,9 @@ func sessionsInOrder(m map[int32]*session) []*session {
 // it has to be sent again.
 func (c *Core) follow(op *Op, gap bool) {
 	t := c.locate(op)
-	if gap || op.target.exists && t.exists && op.target.changed(&t) {
+	// An OSD drops a write that was sent before its sender could know that there
+	// is no room; so when the wait for room ends it is sent anew.
+	if gap || op.target.paused && !t.paused || op.target.exists && t.exists && op.target.changed(&t) {
 		op.sent = false
 	}
 	op.target = t
