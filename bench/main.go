@@ -137,7 +137,11 @@ func run(rounds, seconds int, only, dir, binary string) (err error) {
 	}
 	fmt.Fprintf(&out, "\nMemory of pulpo at the end: %d MB.\n", rss(ours.pids)>>20)
 	fmt.Print(out.String())
-	file := filepath.Join(peer.Root(), "bench/results", time.Now().UTC().Format("2006-01-02-1504")+".md")
+	results := filepath.Join(peer.Root(), "bench/results")
+	if err := os.MkdirAll(results, 0o755); err != nil {
+		return err
+	}
+	file := filepath.Join(results, time.Now().UTC().Format("2006-01-02-1504")+".md")
 	return os.WriteFile(file, []byte(out.String()), 0o644)
 }
 
