@@ -164,9 +164,17 @@ func (x *exec) rollback() {
 	x.end()
 }
 
-func (x *exec) run() error {
+// metaRoom refuses a transaction that needs more metadata than has room.
+func (x *exec) metaRoom() error {
 	if x.grows && !x.may && x.s.fsFull.Load() {
 		return fmt.Errorf("no room for metadata: %w", objstore.ErrNoSpace)
+	}
+	return nil
+}
+
+func (x *exec) run() error {
+	if err := x.metaRoom(); err != nil {
+		return err
 	}
 	write := 0
 	for i := range x.tx.Ops {
@@ -595,7 +603,9 @@ func (x *exec) commit(done func(error)) error {
 		x.rollback()
 		return fmt.Errorf("transaction of %d bytes: %w", size, errTooLarge)
 	}
-	if err := s.jrnl.Reserve(size); err != nil {
+	// A checkpoint that cannot write metadata gives the journal no room: what
+	// waits for that is refused as what comes later is.
+	if err := s.jrnl.Reserve(size, x.metaRoom); err != nil {
 		x.rollback()
 		return errors.Join(s.broken(), err)
 	}

@@ -180,6 +180,9 @@ func (s *Store) open() error {
 			if !s.fsFull.Swap(true) {
 				s.opt.Log.Error("no room for metadata", "path", s.opt.Disk.Path(), "err", err)
 			}
+			if j := s.waiters.Load(); j != nil {
+				j.Wake()
+			}
 			time.Sleep(metaRetry)
 		},
 	})
@@ -226,6 +229,7 @@ func (s *Store) open() error {
 	if s.opt.Mode == WriteAhead {
 		mode = journal.WriteAhead
 	}
+	s.waiters.Store(s.jrnl)
 	s.ringBusy = ring.Size / 2
 	s.applying.Store(s.state.seq)
 	s.jrnl = journal.Open(ring, mode, start, end, s.ckpt.ask, s.fail)

@@ -146,10 +146,11 @@ type Store struct {
 
 	failed   atomic.Pointer[error]
 	ckpt     checkpointer
-	fatal    atomic.Bool // Pebble stopped in the middle: it cannot be closed
-	distrust bool        // what was replayed may be damaged: check it when it is read
-	fsFull   atomic.Bool // the file system has no room for more metadata
-	ringBusy int64       // above which the journal asks for a checkpoint
+	fatal    atomic.Bool                     // Pebble stopped in the middle: it cannot be closed
+	distrust bool                            // what was replayed may be damaged: check it when it is read
+	fsFull   atomic.Bool                     // the file system has no room for more metadata
+	waiters  atomic.Pointer[journal.Journal] // jrnl, for those who wake what waits there
+	ringBusy int64                           // above which the journal asks for a checkpoint
 }
 
 var _ objstore.Store = (*Store)(nil)

@@ -217,8 +217,9 @@ func Open(ring Ring, mode Mode, tail, at Position, full func(), failed func(erro
 }
 
 // Reserve waits until a record of so many bytes (see Size) has room, and takes
-// it. Each Reserve must be followed by Append or Unreserve.
-func (j *Journal) Reserve(n int64) error {
+// it. Each Reserve must be followed by Append or Unreserve. Before it waits, and
+// after each Wake, it asks giveUp (which may be nil); an error of that is its own.
+func (j *Journal) Reserve(n int64, giveUp func() error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if n > MaxRecord(j.ring.Size) {
@@ -242,6 +243,12 @@ func (j *Journal) Reserve(n int64) error {
 				continue
 			}
 		}
+		if giveUp != nil {
+			if err := giveUp(); err != nil {
+				j.waiting--
+				return err
+			}
+		}
 		j.cond.Wait()
 		j.waiting--
 	}
@@ -249,6 +256,13 @@ func (j *Journal) Reserve(n int64) error {
 		return j.err
 	}
 	return errors.New("journal is closed")
+}
+
+// Wake lets those who wait for room ask whether to give up.
+func (j *Journal) Wake() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cond.Broadcast()
 }
 
 // Unreserve gives back what Reserve took.

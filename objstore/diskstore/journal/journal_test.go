@@ -60,7 +60,7 @@ func testRecord(i uint64) *Record {
 
 func submit(t testing.TB, j *Journal, r *Record) uint64 {
 	n := Size(r)
-	if err := j.Reserve(n); err != nil {
+	if err := j.Reserve(n, nil); err != nil {
 		t.Fatal(err)
 	}
 	return j.Append(r, n)
@@ -276,7 +276,7 @@ func TestFailure(t *testing.T) {
 		t.Fatalf("callback: %v", err)
 	}
 	d.Set(nil)
-	if err := j.Reserve(Block); !errors.Is(err, errno.EIO) {
+	if err := j.Reserve(Block, nil); !errors.Is(err, errno.EIO) {
 		t.Fatalf("after a failure: %v", err)
 	}
 	if err := j.Wait(1); !errors.Is(err, errno.EIO) {
@@ -292,7 +292,7 @@ func TestTooLarge(t *testing.T) {
 	ring := newRing(t, memdisk.New(8<<20), 64*Block)
 	j := Open(ring, Parallel, start, start, func() {}, ignore)
 	defer j.Close()
-	if err := j.Reserve(MaxRecord(ring.Size) + 1); err == nil {
+	if err := j.Reserve(MaxRecord(ring.Size)+1, nil); err == nil {
 		t.Fatal("no error")
 	}
 }
