@@ -172,6 +172,14 @@ func (x *exec) metaRoom() error {
 	return nil
 }
 
+// journalRoom refuses whatever waits for room that no checkpoint can make.
+func (x *exec) journalRoom() error {
+	if x.s.fsFull.Load() {
+		return fmt.Errorf("the journal is full and there is no room for metadata: %w", objstore.ErrNoSpace)
+	}
+	return nil
+}
+
 func (x *exec) run() error {
 	if err := x.metaRoom(); err != nil {
 		return err
@@ -605,7 +613,7 @@ func (x *exec) commit(done func(error)) error {
 	}
 	// A checkpoint that cannot write metadata gives the journal no room: what
 	// waits for that is refused as what comes later is.
-	if err := s.jrnl.Reserve(size, x.metaRoom); err != nil {
+	if err := s.jrnl.Reserve(size, x.journalRoom); err != nil {
 		x.rollback()
 		return errors.Join(s.broken(), err)
 	}
