@@ -79,7 +79,7 @@ func normalize(b []byte) string {
 }
 
 func run(ctx context.Context, conf, dir, pool, command string) (outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", command)
 	cmd.Dir = dir

@@ -10,9 +10,13 @@ usage: cephcli.py FILE NAME, NAME being what $P stands for. A line of FILE is
     ! ceph osd getmap -o m          a shell command
     ~ osd getmap -o m               only the exit code is kept
 
+A command that is told to come again (EAGAIN: no statistics of a group yet) does
+so, for up to a minute.
+
 Prints one JSON object a line: line, command, out, err, code.
 """
 import copy
+import errno
 import importlib.machinery
 import importlib.util
 import json
@@ -23,6 +27,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import types
 
 import ceph_argparse
@@ -60,7 +65,7 @@ def ceph(cli, args):
             try:
                 os.dup2(out.fileno(), 1)
                 os.dup2(err.fileno(), 2)
-                signal.alarm(20)  # no answer shows as a signal's exit code
+                signal.alarm(60)  # no answer shows as a signal's exit code
                 sys.argv = ["ceph"] + args
                 code = cli.main()
                 if cli.cluster_handle:
@@ -121,7 +126,12 @@ def main():
         else:
             command, _, expression = command.partition(" => ")
             sys.stdout.flush()
-            out, err, code = ceph(cli, shlex.split(command))
+            deadline = time.monotonic() + 60
+            while True:
+                out, err, code = ceph(cli, shlex.split(command))
+                if code != errno.EAGAIN or time.monotonic() > deadline:
+                    break
+                time.sleep(0.5)
             if expression:
                 try:
                     vars = dict(env, o=out, e=err)
