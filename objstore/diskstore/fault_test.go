@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -442,9 +441,6 @@ func TestConcurrentCollections(t *testing.T) {
 // pass, nothing is lost, and with room all goes on.
 func TestNoRoomForMetadata(t *testing.T) {
 	t.Parallel()
-	if os.Getenv("PULPO_SOAK_ROUNDS") == "" {
-		t.Skip("OPEN BUG: on a loaded machine a Submit sometimes waits for ever for room in the journal here")
-	}
 	opt := testOptions(t)
 	var full atomic.Bool
 	opt.MetaFS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {

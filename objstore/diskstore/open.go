@@ -229,10 +229,10 @@ func (s *Store) open() error {
 	if s.opt.Mode == WriteAhead {
 		mode = journal.WriteAhead
 	}
-	s.waiters.Store(s.jrnl)
 	s.ringBusy = ring.Size / 2
 	s.applying.Store(s.state.seq)
 	s.jrnl = journal.Open(ring, mode, start, end, s.ckpt.ask, s.fail)
+	s.waiters.Store(s.jrnl)
 	s.ckpt.start(s)
 	return nil
 }
