@@ -68,6 +68,10 @@ const (
 	ECANCELED    Errno = 125
 )
 
+// EOLDSNAPC is what a writer gets whose snap context is too old (Ceph's
+// EOLDSNAPC; ERESTART of Linux).
+const EOLDSNAPC Errno = 85
+
 // EBLOCKLISTED is what a blocklisted client gets (Ceph's EBLOCKLISTED).
 const EBLOCKLISTED = ESHUTDOWN
 
@@ -84,7 +88,7 @@ var names = map[Errno]string{
 	ENOSYS: "Function not implemented", ENOTEMPTY: "Directory not empty",
 	ELOOP: "Too many levels of symbolic links", ENODATA: "No data available", EPROTO: "Protocol error",
 	EBADMSG: "Bad message", EOVERFLOW: "Value too large for defined data type",
-	EILSEQ: "Invalid or incomplete multibyte or wide character", EMSGSIZE: "Message too long",
+	EILSEQ: "Invalid or incomplete multibyte or wide character", EMSGSIZE: "Message too long", EOLDSNAPC: "Interrupted system call should be restarted",
 	EOPNOTSUPP: "Operation not supported", ESHUTDOWN: "Cannot send after transport endpoint shutdown",
 	ETIMEDOUT: "Connection timed out", ENOTCONN: "Transport endpoint is not connected",
 	ECONNREFUSED: "Connection refused", EALREADY: "Operation already in progress",

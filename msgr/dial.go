@@ -192,14 +192,18 @@ func greet(nc net.Conn, in *source, h *session.Connector) (outcome session.Outco
 	return outcome, nil
 }
 
-// ownAddrs are what this party calls itself on a connection: a client makes up
-// an address with its nonce.
+// ownAddrs are what this party calls itself on a connection. A client makes up
+// an address with its nonce at its first connection and keeps it, whichever
+// interface later ones use: it is known by it to all servers, which shut it out
+// by it (the blocklist).
 func (m *Messenger) ownAddrs(nc net.Conn) entity.AddrVec {
-	if v := m.Addrs(); len(v) > 0 {
-		return v
+	v := m.addrs.Load()
+	if len(*v) == 0 {
+		local := seen(nc.LocalAddr())
+		m.addrs.CompareAndSwap(v, &entity.AddrVec{{
+			Type: entity.AddrAny, Nonce: m.nonce, AP: netip.AddrPortFrom(local.AP.Addr(), 0),
+		}})
+		v = m.addrs.Load()
 	}
-	local := seen(nc.LocalAddr())
-	return entity.AddrVec{{
-		Type: entity.AddrAny, Nonce: m.nonce, AP: netip.AddrPortFrom(local.AP.Addr(), 0),
-	}}
+	return *v
 }

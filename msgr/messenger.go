@@ -63,7 +63,7 @@ func New(cfg Config) (*Messenger, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Messenger{
-		cfg: cfg, log: cfg.Log, nonce: uint32(cookie()),
+		cfg: cfg, log: cfg.Log, nonce: max(uint32(cookie()), 1), // 0 stands for a whole host
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*Conn]struct{}),
 		incoming:  make(map[entity.Addr][]*Conn),
@@ -84,7 +84,8 @@ func (m *Messenger) SetAddrs(v entity.AddrVec) {
 	m.addrs.Store(&v)
 }
 
-// Addrs are the published addresses.
+// Addrs are the published addresses; of a client the one that it has gone by
+// since its first connection.
 func (m *Messenger) Addrs() entity.AddrVec { return *m.addrs.Load() }
 
 // Close ends all sessions and waits until all goroutines have ended, so that no

@@ -23,6 +23,10 @@ const (
 	ErrQuota       = errno.EDQUOT       // quota of the pool reached
 	ErrBlocklisted = errno.EBLOCKLISTED // the cluster has shut this client out
 	ErrUnsupported = errno.EOPNOTSUPP   // unknown operation, class or method
+	ErrReadOnly    = errno.EROFS        // a write by a handle of a snapshot
+	ErrStaleSnaps  = errno.EOLDSNAPC    // the snap context is older than the object's
+	ErrTimeout     = errno.ETIMEDOUT    // not all watchers have answered
+	ErrNotWatching = errno.ENOTCONN     // the watch is lost
 	ErrInvalid     = errno.EINVAL
 )
 

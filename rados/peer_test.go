@@ -534,7 +534,8 @@ func TestPoolsAndStats(t *testing.T) {
 	deleted = true
 	_, err = p.Stat(ctx, "o")
 	wantErr(t, err, rados.ErrNotFound)
-	_, err = q.Stat(ctx, "o")
+	for err = nil; err == nil; _, err = q.Stat(ctx, "o") { // until the OSD has heard of it
+	}
 	wantErr(t, err, rados.ErrNotFound)
 	_, err = c.Pool(ctx, name)
 	wantErr(t, err, fs.ErrNotExist)

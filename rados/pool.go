@@ -63,25 +63,42 @@ func (p *Pool) Locator(key string) *Pool {
 	return &q
 }
 
-// AtSnap is a handle that reads objects as they were at a snapshot.
+// AtSnap is a handle that reads objects as they were at a snapshot; HeadSnap
+// is the present again.
 func (p *Pool) AtSnap(snap uint64) *Pool {
 	q := *p
 	q.snap = object.SnapID(snap)
 	return &q
 }
 
+// HeadSnap is the present, as a snapshot.
+const HeadSnap = uint64(object.NoSnap)
+
+// Snap is the snapshot that the handle reads, HeadSnap for the present.
+func (p *Pool) Snap() uint64 { return uint64(p.snap) }
+
 // AllSnaps is a handle for ReadOp.Snaps.
 func (p *Pool) AllSnaps() *Pool { return p.AtSnap(uint64(object.SnapDir)) }
 
 // SnapContext is a handle whose writes keep the object as it was at the
-// snapshots given: seq is the newest that exists, snaps those alive, newest
-// first.
+// snapshots given: seq is the newest that there ever was, snaps those alive,
+// newest first. With OrderedSnaps or not, a sequence that is not descending is
+// ErrInvalid.
 func (p *Pool) SnapContext(seq uint64, snaps []uint64) *Pool {
 	q := *p
 	q.snapc = object.SnapContext{Seq: object.SnapID(seq)}
 	for _, s := range snaps {
 		q.snapc.Snaps = append(q.snapc.Snaps, object.SnapID(s))
 	}
+	return &q
+}
+
+// OrderedSnaps is a handle whose writes fail with ErrStaleSnaps if their snap
+// context is older than the one the object was last written with, instead of
+// being done as if they had come before.
+func (p *Pool) OrderedSnaps() *Pool {
+	q := *p
+	q.flags |= msg.FlagOrderSnap
 	return &q
 }
 
