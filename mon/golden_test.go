@@ -109,8 +109,7 @@ func stockWorld(t *testing.T, all []golden) *world {
 		slices.Reverse(metadata)
 	}
 	w := makeWorld(t, g, Config{
-		Snapshots: true,
-		Name:      "a", Metadata: metadata[0], Version: metadata[0]["ceph_version"],
+		Name: "a", Metadata: metadata[0], Version: metadata[0]["ceph_version"],
 		Manager: Manager{
 			Name: "x", Addrs: addrs(t, "[v2:127.0.0.1:6800/29409,v1:127.0.0.1:6801/29409]"),
 			Features: 0x3f01cfbdfffdffff, Metadata: metadata[1],

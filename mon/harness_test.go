@@ -113,11 +113,10 @@ type world struct {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	return makeWorld(t, genesis(t), Config{
-		Snapshots: true,
-		Name:      "a",
-		Manager:   Manager{Name: "x", Addrs: addrs(t, "v2:127.0.0.1:6800/7"), Features: 0x3f01cfbdfffdffff},
-		Metadata:  map[string]string{"hostname": "vm", "os": "Linux"},
-		Options:   map[string]string{"mon_warn_on_too_few_osds": "false"},
+		Name:     "a",
+		Manager:  Manager{Name: "x", Addrs: addrs(t, "v2:127.0.0.1:6800/7"), Features: 0x3f01cfbdfffdffff},
+		Metadata: map[string]string{"hostname": "vm", "os": "Linux"},
+		Options:  map[string]string{"mon_warn_on_too_few_osds": "false"},
 	})
 }
 

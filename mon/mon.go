@@ -34,8 +34,6 @@ type Config struct {
 	// Manager is the manager that this process plays; with an empty name there
 	// is none.
 	Manager Manager
-	// Snapshots: the OSDs keep snapshots. Without, making one is refused.
-	Snapshots bool
 	// Options are this daemon's own settings (ceph.conf); they come before the
 	// central configuration.
 	Options  map[string]string

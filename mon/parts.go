@@ -74,9 +74,6 @@ func newParts(m *Mon) *parts {
 	p.mgr = mgrmapmon.New(m, manager)
 	p.fs = fsmon.New(m)
 	p.osd = osdmon.New(m)
-	if m.cfg.Snapshots {
-		p.osd.KeepSnapshots()
-	}
 	p.stats = mgrmon.New(m, p.osd)
 	p.osd.UseAccounts(accounts{p.auth})
 

@@ -80,7 +80,6 @@ func stockCluster(t testing.TB, epoch uint32) (*servicetest.Host, *Service) {
 	t.Helper()
 	h := servicetest.New(t)
 	s := New(h)
-	s.KeepSnapshots()
 	h.Add(s)
 	e1, err := os.ReadFile("testdata/osdmap-e1.bin")
 	if err != nil {

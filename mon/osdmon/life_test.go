@@ -46,7 +46,6 @@ func newCluster(t testing.TB) *cluster {
 	t.Helper()
 	h := servicetest.New(t)
 	s := New(h)
-	s.KeepSnapshots()
 	c := &cluster{Host: h, Service: s, next: 100, stats: &fakeStats{
 		usage: map[int64][2]int64{}, reports: map[int32]time.Time{}, full: map[int32]osdmap.State{},
 	}}

@@ -53,8 +53,6 @@ func (s *Service) poolOp(sess *service.Session, b *msg.PoolOp) service.Answer {
 			return reply(errno.EINVAL)
 		case exists:
 			return reply(nil)
-		case !s.snapshots:
-			return reply(errno.EOPNOTSUPP)
 		}
 		s.addSnap(pool, b.Name, s.h.Now())
 		return done(nil)
@@ -68,11 +66,8 @@ func (s *Service) poolOp(sess *service.Session, b *msg.PoolOp) service.Answer {
 		s.removeSnap(pool, snap)
 		return done(nil)
 	case msg.PoolOpCreateUnmanagedSnap:
-		switch {
-		case managed(p):
+		if managed(p) {
 			return reply(errno.EINVAL)
-		case !s.snapshots:
-			return reply(errno.EOPNOTSUPP)
 		}
 		var e wire.Encoder
 		e.U64(uint64(s.addUnmanagedSnap(pool)))

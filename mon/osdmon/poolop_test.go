@@ -93,22 +93,6 @@ func TestPoolOps(t *testing.T) {
 	want("something else", errno.EOPNOTSUPP, msg.PoolOp{Op: msg.PoolOpAUIDChange, Pool: 1})
 }
 
-// Without OSDs that keep them, snapshots are not promised.
-func TestNoSnapshots(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t)
-	c.snapshots = false
-	c.Run("osd pool create", "pool", "a")
-	for _, op := range []uint32{msg.PoolOpCreateSnap, msg.PoolOpCreateUnmanagedSnap} {
-		if got, _ := c.op("allow *", msg.PoolOp{Op: op, Pool: 1, Name: "s"}); got != errno.EOPNOTSUPP {
-			t.Errorf("operation %#x: %v", op, got)
-		}
-	}
-	if p := c.Map().Pools[1]; p.SnapSeq != 0 || len(p.Snaps) != 0 {
-		t.Errorf("pool %+v", p)
-	}
-}
-
 func TestPoolOpCapabilities(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)

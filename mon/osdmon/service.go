@@ -19,8 +19,6 @@ type Service struct {
 	r     service.Reader
 	stats Stats
 
-	snapshots bool // the OSDs keep them
-
 	// Committed.
 	cur   *osdmap.Map
 	full  []byte                      // cur, encoded

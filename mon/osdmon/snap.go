@@ -14,12 +14,6 @@ import (
 // name, or unmanaged ones, of which the monitors only give out the ids; which
 // of the two, the first snapshot decides for ever.
 
-// KeepSnapshots says that the OSDs keep snapshots. Until it is called, making one
-// is refused: nobody would hold what it promises.
-func (s *Service) KeepSnapshots() { s.snapshots = true }
-
-const noSnapshots = "snapshots are not supported by the OSDs of this cluster"
-
 func (s *Service) poolSnapCommands(t *command.Table) {
 	t.Write("osd pool mksnap", s.withPool(s.cmdMkSnap))
 	t.Write("osd pool rmsnap", s.withPool(s.cmdRmSnap))
@@ -101,8 +95,6 @@ func (s *Service) cmdMkSnap(c *command.Call, id int64, p *osdmap.Pool) command.R
 		return command.Say("pool %s snap %s already exists", pool, name)
 	case p.TierOf >= 0:
 		return command.Fail(errno.EINVAL, "pool %s is a cache tier", pool)
-	case !s.snapshots:
-		return command.Fail(errno.EOPNOTSUPP, noSnapshots)
 	case p.SnapSeq >= math.MaxUint32:
 		return command.Err(errno.EOVERFLOW)
 	}

@@ -162,10 +162,14 @@ func (p *PG) request(now time.Time, r *Request) {
 			return
 		}
 	}
+	if err := checkSnapDir(r.Op); err != nil {
+		p.refuse(r, err)
+		return
+	}
+	p.shrinkContexts()
 	o, err := p.object(r.Op.Object().Head())
 	if err != nil {
-		p.note(NoteCluster, "reading the object of "+r.Op.String(), err)
-		p.refuse(r, err)
+		p.unreadable(r, err)
 		return
 	}
 	// Another OSD that copies from here is not kept waiting: it may be what we
@@ -175,7 +179,25 @@ func (p *PG) request(now time.Time, r *Request) {
 		o.waiting = append(o.waiting, r)
 		return
 	}
+	if snap := r.Op.SnapID; snap != object.NoSnap && snap != object.SnapDir {
+		c, err := p.at(o, snap, r.Op.Flags&msg.FlagMapSnapClone != 0)
+		switch {
+		case errors.Is(err, errno.ENOENT):
+			p.answer(r, p.errorReply(r, errno.Code(err)), o.pending)
+			return
+		case err != nil:
+			p.unreadable(r, err)
+			return
+		}
+		o = c
+	}
 	p.execute(now, r, o, &n)
+}
+
+// unreadable answers a request whose object the store does not give.
+func (p *PG) unreadable(r *Request, err error) {
+	p.note(NoteCluster, "reading the object of "+r.Op.String(), err)
+	p.refuse(r, err)
 }
 
 // checkNames are the limits of names.
@@ -198,12 +220,19 @@ func (p *PG) checkWrite(r *Request) error {
 		return errno.EINVAL
 	case r.InBytes > p.env.Config.MaxWriteSize:
 		return errno.EMSGSIZE
-	case !op.SnapContext.Valid():
+	case !p.poolsContext(r) && !op.SnapContext.Valid():
 		return errno.EINVAL
-	case op.SnapContext.Seq != 0 || p.pool.SnapSeq != 0 && p.pool.Has(osdmap.PoolFlagPoolSnaps):
-		// The object would have to be cloned first. Better no write than a
-		// snapshot that changes.
-		return errno.EOPNOTSUPP
+	}
+	return nil
+}
+
+// checkSnapDir: list-snaps goes to the directory of all clones, and nothing else
+// does.
+func checkSnapDir(op *msg.OSDOp) error {
+	for i := range op.Ops {
+		if (op.Ops[i].Code == msg.OpListSnaps) != (op.SnapID == object.SnapDir) {
+			return errno.EINVAL
+		}
 	}
 	return nil
 }
@@ -293,17 +322,17 @@ func (p *PG) again(r *Request, t *Entry) {
 // execute runs a request on its object and commits or answers it.
 func (p *PG) execute(now time.Time, r *Request, o *objectContext, n *nature) {
 	writes := n.mayWrite()
-	if !writes && !o.exists {
+	if !writes && !o.exists && (r.Op.SnapID != object.SnapDir || !o.whiteout()) {
 		p.answer(r, p.errorReply(r, -int32(errno.ENOENT)), o.pending)
-		return
-	}
-	if writes && r.Op.Flags&msg.FlagOrderSnap != 0 && r.Op.SnapContext.Seq < o.snaps.Seq {
-		p.refuse(r, eOldSnapc)
 		return
 	}
 	r.Reads, r.Writes = n.read || n.classRead, writes
 	x := &p.env.exec
 	x.begin(p, r, o, now, writes)
+	if writes && r.Op.Flags&msg.FlagOrderSnap != 0 && x.snapc.Seq < o.snaps.Seq {
+		p.refuse(r, eOldSnapc)
+		return
+	}
 	err := x.run(r.Op.Ops)
 	if err == errFetch {
 		x.abandon()

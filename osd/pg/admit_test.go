@@ -78,8 +78,6 @@ func TestRefused(t *testing.T) {
 	snap.Op.SnapID = 3
 	badSnapc := w.request("o", 0, 0, opWriteFull("x"))
 	badSnapc.Op.SnapContext = object.SnapContext{Seq: 1, Snaps: []object.SnapID{2}}
-	snapc := w.request("o", 0, 0, opWriteFull("x"))
-	snapc.Op.SnapContext = object.SnapContext{Seq: 2, Snaps: []object.SnapID{2}}
 	huge := opIn(msg.OpWrite, "x")
 	huge.SetExtent(1<<40, 1)
 	over := opIn(msg.OpWrite, "x")
@@ -107,14 +105,12 @@ func TestRefused(t *testing.T) {
 		{"long attribute name", w.request("o", 0, 0, opSetXattr(long(101), "v")), errno.ENAMETOOLONG},
 		{"write to a snapshot", snap, errno.EINVAL},
 		{"snapshots out of order", badSnapc, errno.EINVAL},
-		{"snapshots", snapc, errno.EOPNOTSUPP},
 		{"offset", w.request("o", 0, 0, huge), errno.EFBIG},
 		{"offset that overflows", w.request("o", 0, 0, over), errno.EFBIG},
 		{"length", w.request("o", 0, 0, short), errno.EINVAL},
 		{"size", w.request("o", 0, 0, big), errno.EMSGSIZE},
 		{"unknown", w.request("o", 0, 0, msg.Op{Code: 0x22ff}), errno.EOPNOTSUPP},
 		{"watch", w.request("o", 0, 0, msg.Op{Code: msg.OpWatch}), errno.EOPNOTSUPP},
-		{"rollback", w.request("o", 0, 0, msg.Op{Code: msg.OpRollback}), errno.EOPNOTSUPP},
 		{"method", w.request("o", 0, 0, call), errno.EOPNOTSUPP},
 		{"class", w.request("o", 0, 0, stranger), errno.EPERM},
 		{"call without its name", w.request("o", 0, 0, cut), errno.EINVAL},

@@ -77,7 +77,7 @@ func (p *PG) commitResult(now time.Time, r *Request, x *execution, err error) {
 	if reply.Result == -int32(errno.ENOENT) {
 		p.setMissing(reply)
 	}
-	u := undo{info: p.info, logged: true}
+	u := undo{info: p.info, logged: 1}
 	t := &Entry{Kind: EntryError, Object: o.id, Version: at, ReqID: r.id, MTime: r.Op.MTime, Result: reply.Result,
 		UserVersion: reply.UserVersion, Returns: returns(r)}
 	txn := &objstore.Txn{Ops: make([]objstore.Op, 0, 2)}
@@ -103,7 +103,7 @@ func returns(r *Request) []OpReturn {
 
 // commitChange makes what a run staged come true.
 func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
-	o, at, ops := x.obj, p.next(), r.Op.Ops
+	o, ops := x.obj, r.Op.Ops
 	code := int32(0)
 	if r.Op.Flags&msg.FlagReturnVec != 0 {
 		for i := range ops {
@@ -123,8 +123,24 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 			releaseOut(&ops[i])
 		}
 	}
-	u := undo{info: p.info, object: o, exists: o.exists, oinfo: o.info, was: o.pending, logged: true}
+	u := undo{info: p.info, object: remember(o)}
+	ss, own, changedSnaps := x.nextSnaps()
+	x.stats.Bytes += own
+	txn := &objstore.Txn{Ops: x.txn.Ops}
+	if x.clones() {
+		txn = &objstore.Txn{Ops: make([]objstore.Op, 0, 8+len(x.txn.Ops))}
+		clone, err := p.stageClone(txn, x, &ss)
+		if err != nil {
+			x.abandon()
+			p.unreadable(r, err)
+			return
+		}
+		u.clone, u.logged = clone, 1
+		txn.Append(&x.txn)
+	}
+	x.txn.Ops = nil
 
+	at := p.next()
 	user := x.userVersion
 	if x.userModify {
 		user = max(p.info.LastUserVersion, x.info.UserVersion) + 1
@@ -133,7 +149,10 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 	t := &Entry{Kind: EntryModify, Object: o.id, Version: at, Prior: o.info.Version, UserVersion: user, ReqID: r.id,
 		MTime: r.Op.MTime, Result: code, Returns: returns(r)}
 	e := wire.NewEncoder(make([]byte, 0, 512))
-	if x.exists {
+	if !x.exists && len(ss.Clones) > 0 {
+		x.leaveWhiteout(txn)
+	}
+	if x.stored() {
 		x.info.Prior, x.info.Version, x.info.UserVersion, x.info.LastReqID = o.info.Version, at, user, r.id
 		if !r.Op.MTime.IsZero() && !x.keepMTime {
 			x.info.MTime = r.Op.MTime
@@ -141,23 +160,28 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 		x.info.LocalMTime = now
 		x.info.Encode(e)
 		n := e.Len()
-		x.txn.SetAttr(p.coll, o.id, attrInfo, e.Bytes()[:n:n])
+		txn.SetAttr(p.coll, o.id, attrInfo, e.Bytes()[:n:n])
+		if !ss.empty() && (changedSnaps || x.replaced) {
+			txn.SetAttr(p.coll, o.id, attrSnaps, wire.Marshal(&ss))
+		}
 	} else {
 		t.Kind = EntryDelete
-		x.info = ObjectInfo{}
+		x.info, ss = ObjectInfo{}, SnapSet{}
 	}
 	p.info.Stats.Add(&x.stats)
-	txn := &objstore.Txn{Ops: x.txn.Ops}
-	x.txn.Ops = nil
 	p.logEntry(txn, t, e, e.Len())
+	u.logged++
 
 	reply := p.reply(r, code)
 	setVersions(reply, at, user)
-	o.exists, o.info = x.exists, x.info
+	o.exists, o.info, o.snaps = x.exists, x.info, ss
 	r.Stage = StageCommitting
 	p.release(r)
 	f := p.submit(txn, r, reply, at, u)
 	o.pending = f.token
+	if u.clone != nil {
+		u.clone.object.pending = f.token
+	}
 }
 
 // logEntry appends an entry to the log, in memory and in the transaction, and

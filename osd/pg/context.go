@@ -14,16 +14,17 @@ import (
 // Names of attributes in the store. The users' have a prefix, so that none of
 // theirs is one of ours.
 const (
-	attrInfo = "oi"
-	userAttr = "_"
+	attrInfo  = "oi"
+	attrSnaps = "ss"
+	userAttr  = "_"
 )
 
 // objectContext is what the group knows of an object right now (ObjectContext):
 // as of the newest transaction, durable or not. Also objects that do not exist
-// have one.
+// have one. A clone has one of its own, without snaps, which are the head's.
 type objectContext struct {
 	id     object.ID
-	exists bool
+	exists bool // to clients; a whiteout does not
 	info   ObjectInfo
 	snaps  SnapSet
 
@@ -37,6 +38,12 @@ type objectContext struct {
 
 	lru *list.Element // in contexts.order
 }
+
+// whiteout reports whether the object is there for its clones only.
+func (o *objectContext) whiteout() bool { return o.info.Flags&ObjectWhiteout != 0 }
+
+// stored reports whether the object is in the store.
+func (o *objectContext) stored() bool { return o.exists || o.whiteout() }
 
 // contexts are the objects that were used lately.
 type contexts struct {
@@ -57,23 +64,42 @@ func (p *PG) object(id object.ID) (*objectContext, error) {
 		if err := wire.Unmarshal(raw, &o.info); err != nil {
 			return nil, fmt.Errorf("pg %v: info of %v: %w: %w", p.id, id, err, errno.EIO)
 		}
-		o.exists = true
+		o.exists = !o.whiteout()
 	case errors.Is(err, objstore.ErrNoAttr):
 		return nil, fmt.Errorf("pg %v: %v has no info: %w", p.id, id, errno.EIO)
 	case !errors.Is(err, objstore.ErrNotFound):
 		return nil, fmt.Errorf("pg %v: info of %v: %w", p.id, id, err)
+	}
+	if o.stored() && id.IsHead() {
+		if err := p.loadSnaps(o); err != nil {
+			return nil, err
+		}
 	}
 	if p.objects.byID == nil {
 		p.objects.byID = map[object.ID]*objectContext{}
 	}
 	p.objects.byID[id] = o
 	o.lru = p.objects.order.PushFront(o)
-	p.shrinkContexts()
 	return o, nil
 }
 
+// loadSnaps reads what a head knows of its clones.
+func (p *PG) loadSnaps(o *objectContext) error {
+	raw, err := p.env.Store.Attr(p.coll, o.id, attrSnaps)
+	if errors.Is(err, objstore.ErrNoAttr) {
+		return nil
+	}
+	if err == nil {
+		err = wire.Unmarshal(raw, &o.snaps)
+	}
+	if err != nil {
+		return fmt.Errorf("pg %v: snapshots of %v: %w", p.id, o.id, err)
+	}
+	return nil
+}
+
 // shrinkContexts forgets the objects that were not used for the longest time and
-// of which nothing is under way.
+// of which nothing is under way. Nobody may hold a context over a call.
 func (p *PG) shrinkContexts() {
 	at := p.objects.order.Back()
 	for excess := len(p.objects.byID) - p.env.Config.ContextCache; excess > 0 && at != nil; excess-- {

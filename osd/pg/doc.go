@@ -36,13 +36,41 @@
 // each entry; the log holds all of (LogTail, LastUpdate], and below the tail
 // the ids and results of some more requests. check tests this.
 //
+// # Snapshots
+//
+// A snapshot is a number, higher than all before. What an object was at a
+// snapshot is not kept when the snapshot is made, but when the object is changed
+// for the first time after it: the head, which clients write to, is cloned
+// first. A write says by its snapshot context which snapshots there are. The
+// head's [SnapSet] lists the clones. With clones c1 < c2 < ... < cn and the
+// head's sequence number q >= cn, these rules hold (check tests them):
+//
+//	(q, ∞)          served by the head: nothing has changed since
+//	(c(i-1), ci]    served by clone ci, and only those of them that are in its
+//	                list; at the others the object did not exist, or they are
+//	                no snapshots of clients, or are being removed
+//	(cn, q]         served by nobody: the head was made or changed since
+//
+// The list of a clone is never empty; when its last snapshot is removed, the
+// clone is. The overlap of a clone is bytes that the next newer version has
+// unchanged, so it ends where the shorter of both ends. It may name fewer than
+// there are, never others. The group's sum of bytes has those of each head, and
+// of each clone what it does not share.
+//
+// Clones are objects of the store under the head's name with their number for
+// the snapshot; they share the head's blocks. A deleted head with clones stays
+// as a whiteout, an empty object with a flag: to clients it does not exist,
+// though a listing of the group has it, as with Ceph. A clone and the change
+// that it was made for are one transaction, with an entry of the log each. An
+// index in the group's own object finds the clones of a snapshot.
+//
 // # What is on disk
 //
 // All of it is in the group's collection: the objects, each with its attribute
-// "oi" ([ObjectInfo]), users' attributes with "_" before their names, and the
-// group's own object, whose name is empty and which holds in its omap "info"
-// ([Info], written when an interval begins) and the log, one key for each
-// entry. The newest entry also carries the figures of Info that change with
+// "oi" ([ObjectInfo]), heads with "ss" ([SnapSet]) if a snapshot concerned them,
+// users' attributes with "_" before their names, and the group's own object,
+// whose name is empty and which holds in its omap "info" ([Info], written when an
+// interval begins), the index of clones, and the log, one key for each entry. The newest entry also carries the figures of Info that change with
 // every write, so that a write costs one key. See doc/format/pg.md.
 //
 // No compatibility promise.

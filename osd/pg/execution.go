@@ -8,6 +8,7 @@ import (
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
 )
 
@@ -21,8 +22,14 @@ type execution struct {
 	now time.Time
 
 	view
-	exists bool       // the object, as the operations so far leave it
-	info   ObjectInfo // its info likewise
+	exists bool               // the object, as the operations so far leave it
+	info   ObjectInfo         // its info likewise
+	snapc  object.SnapContext // of a request that may write
+	// modified is what of the head's bytes has changed, counted in those that it
+	// had; kept only if tracks: the object has a clone, or gets one.
+	modified ranges
+	tracks   bool
+	replaced bool // the head's attributes are not those it had
 
 	stats       Stats // change
 	modify      bool  // something was staged
@@ -40,7 +47,11 @@ func (x *execution) begin(p *PG, r *Request, o *objectContext, now time.Time, wr
 	edits := x.view.edits
 	*x = execution{pg: p, req: r, obj: o, now: now, exists: o.exists, info: o.info, userVersion: o.info.UserVersion}
 	x.view.edits = edits
-	x.view.reset(p.env.Store, p.coll, o.id, o.exists, writes)
+	x.view.reset(p.env.Store, p.coll, o.id, o.stored(), writes)
+	if writes {
+		x.snapc = p.snapContext(r)
+		x.tracks = len(o.snaps.Clones) > 0 || x.clones()
+	}
 }
 
 // abandon drops what was staged.
@@ -89,7 +100,11 @@ func (x *execution) create() {
 		return
 	}
 	x.exists = true
-	x.stats.Objects++
+	if x.info.Flags&ObjectWhiteout != 0 {
+		x.stats.Whiteouts--
+	} else {
+		x.stats.Objects++
+	}
 	// A deleted object that comes back in the same vector keeps its truncation.
 	x.info.Size, x.info.Flags = 0, 0
 }
@@ -124,8 +139,9 @@ func (x *execution) removeObject() error {
 	if err := x.mustExist(); err != nil {
 		return err
 	}
+	x.touched(0, x.info.Size)
 	x.view.remove()
-	x.exists = false
+	x.exists, x.replaced = false, true
 	x.stats.Objects--
 	if x.info.Flags&ObjectOmap != 0 {
 		x.stats.OmapObjects--
@@ -247,6 +263,8 @@ func (x *execution) do(op *msg.Op) error {
 	case msg.OpOmapRmKeyRange:
 		return x.opOmapRmKeyRange(op)
 
+	case msg.OpRollback:
+		return x.opRollback(op)
 	case msg.OpCall:
 		return x.opCall(op)
 	case msg.OpCopyGet:
@@ -254,7 +272,7 @@ func (x *execution) do(op *msg.Op) error {
 	case msg.OpCopyFrom, msg.OpCopyFrom2:
 		return x.opCopyFrom(op)
 	}
-	// Rollback, watch and notify come with snapshots and watches; temporary maps
+	// Watch and notify come with watches; temporary maps
 	// (tmap) and the operations of cache tiers are history.
 	return errno.EOPNOTSUPP
 }

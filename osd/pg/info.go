@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -19,6 +20,7 @@ type Info struct {
 	SplitTo         uint32 // the number to which the group is being split; 0: it is not
 	Forming         bool   // another group is still moving objects here
 	History         History
+	Purged          osdmap.SnapSet // snapshots that are being removed and of which nothing is left here
 }
 
 // History is when things happened, in epochs (pg_history_t).
@@ -38,7 +40,7 @@ type History struct {
 	LastDeepScrub       object.Version
 }
 
-const infoVersion = 1
+const infoVersion = 2
 
 func (i *Info) Encode(e *wire.Encoder) {
 	m := e.Begin(infoVersion, 1)
@@ -57,6 +59,7 @@ func (i *Info) Encode(e *wire.Encoder) {
 	}
 	h.LastScrub.Encode(e)
 	h.LastDeepScrub.Encode(e)
+	i.Purged.Encode(e)
 	e.End(m)
 }
 
@@ -67,7 +70,7 @@ func (i *Info) Decode(d *wire.Decoder) {
 	i.LastUpdate.Decode(d)
 	i.LastUserVersion = d.U64()
 	i.LogTail.Decode(d)
-	i.Stats.decode(d)
+	i.Stats.decode(d, env.Version)
 	i.Groups = d.U32()
 	i.SplitTo = d.U32()
 	i.Forming = d.Bool()
@@ -77,6 +80,10 @@ func (i *Info) Decode(d *wire.Decoder) {
 	}
 	h.LastScrub.Decode(d)
 	h.LastDeepScrub.Decode(d)
+	i.Purged = nil
+	if env.Version >= 2 {
+		i.Purged.Decode(d)
+	}
 	d.End(env)
 }
 

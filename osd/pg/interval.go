@@ -21,6 +21,11 @@ func (p *PG) takeMap(m *osdmap.Map) {
 	p.osdmap = m
 	p.pool = m.Pools[p.id.Pool]
 	p.mapping = m.PGToUpActing(p.id.PG)
+	p.removed = m.RemovedSnapsQueue[p.id.Pool]
+	p.poolSnaps = object.SnapContext{}
+	if p.pool != nil && p.pool.Has(osdmap.PoolFlagPoolSnaps) {
+		p.poolSnaps = p.pool.SnapContext()
+	}
 }
 
 // onMap goes on to the next map.

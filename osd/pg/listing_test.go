@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/bits"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -193,6 +194,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(e.Bytes())
 	f.Add(wire.Marshal(&Info{PG: object.SPG{Shard: object.NoShard}}))
 	f.Add(wire.Marshal(&ObjectInfo{Size: 7}))
+	f.Add(wire.Marshal(&SnapSet{Seq: 4, Clones: []Clone{{ID: 3, Size: 9, Snaps: []object.SnapID{3, 1}, Overlap: ranges{{1, 4}, {5, 9}}}}}))
 	c := copyData{size: 3, data: buffer.ListOf([]byte("abc"))}
 	head, tail := c.encode()
 	f.Add(append(append(head, "abc"...), tail...))
@@ -206,8 +208,14 @@ func FuzzDecode(f *testing.F) {
 		}
 		var i, j Info
 		if wire.Unmarshal(b, &i) == nil {
-			if err := wire.Unmarshal(wire.Marshal(&i), &j); err != nil || i != j {
+			if err := wire.Unmarshal(wire.Marshal(&i), &j); err != nil || !reflect.DeepEqual(i, j) {
 				t.Fatalf("%+v became %+v, %v", i, j, err)
+			}
+		}
+		var ss, ss2 SnapSet
+		if wire.Unmarshal(b, &ss) == nil {
+			if err := wire.Unmarshal(wire.Marshal(&ss), &ss2); err != nil || !reflect.DeepEqual(ss, ss2) {
+				t.Fatalf("%+v became %+v, %v", ss, ss2, err)
 			}
 		}
 		var en Entry

@@ -15,6 +15,7 @@ type EntryKind uint8
 
 const (
 	EntryModify EntryKind = 1
+	EntryClone  EntryKind = 2 // the object is a new clone
 	EntryDelete EntryKind = 3
 	EntryError  EntryKind = 9 // nothing was changed; the result is kept for a request that comes again
 )
@@ -23,6 +24,8 @@ func (k EntryKind) String() string {
 	switch k {
 	case EntryModify:
 		return "modify"
+	case EntryClone:
+		return "clone"
 	case EntryDelete:
 		return "delete"
 	case EntryError:
@@ -50,7 +53,7 @@ type OpReturn struct {
 	Out    []byte
 }
 
-const entryVersion = 1
+const entryVersion = 2
 
 // encode writes the entry with the figures of Info that it leaves behind.
 func (t *Entry) encode(e *wire.Encoder, after *Info) {
@@ -84,7 +87,7 @@ func (t *Entry) decode(d *wire.Decoder, after *Info) {
 	after.LastUpdate = t.Version
 	after.LastUserVersion = d.U64()
 	after.LogTail.Decode(d)
-	after.Stats.decode(d)
+	after.Stats.decode(d, env.Version)
 	d.End(env)
 }
 
@@ -118,15 +121,16 @@ func (l *log) append(t *Entry) {
 	}
 }
 
-// undo takes the newest entry away again.
-func (l *log) undo() {
-	n := len(l.entries) - 1
-	t := l.entries[n]
-	l.entries[n] = nil
-	l.entries = l.entries[:n]
-	if l.byReq[t.ReqID] == t {
-		delete(l.byReq, t.ReqID)
+// undo takes the newest n entries away again.
+func (l *log) undo(n int) {
+	keep := len(l.entries) - n
+	for i, t := range l.entries[keep:] {
+		if l.byReq[t.ReqID] == t {
+			delete(l.byReq, t.ReqID)
+		}
+		l.entries[keep+i] = nil
 	}
+	l.entries = l.entries[:keep]
 }
 
 // find returns the entry of a request that came before.

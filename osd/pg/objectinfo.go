@@ -31,8 +31,9 @@ type ObjectInfo struct {
 type ObjectFlags uint32
 
 const (
-	ObjectLost ObjectFlags = 1 << 0
-	ObjectOmap ObjectFlags = 1 << 3 // it has or had an omap
+	ObjectLost     ObjectFlags = 1 << 0
+	ObjectWhiteout ObjectFlags = 1 << 1 // deleted, and there for its clones only
+	ObjectOmap     ObjectFlags = 1 << 3 // it has or had an omap
 )
 
 const objectInfoVersion = 1
@@ -73,38 +74,50 @@ func (i *ObjectInfo) Decode(d *wire.Decoder) {
 	d.End(env)
 }
 
-// SnapSet is what the group knows of an object's clones (SnapSet). Without
-// snapshots it is always empty, and an object that never had any has no such
-// attribute.
-type SnapSet struct {
-	Seq object.SnapID
-}
-
 // Stats are the sums over the group's objects that it keeps (object_stat_sum_t).
+// Clones and whiteouts are among the objects; the bytes that a clone shares with
+// a newer version are not among the bytes.
 type Stats struct {
 	Bytes, Objects, OmapObjects    int64
 	Reads, ReadKB, Writes, WriteKB int64
+	Clones, Whiteouts              int64
+}
+
+// fields are the figures in the order in which they came to be; the first seven
+// are those of version 1 of what they are written in.
+func (s *Stats) fields() [9]*int64 {
+	return [...]*int64{&s.Bytes, &s.Objects, &s.OmapObjects, &s.Reads, &s.ReadKB, &s.Writes, &s.WriteKB, &s.Clones, &s.Whiteouts}
 }
 
 // Add adds t.
 func (s *Stats) Add(t *Stats) {
-	s.Bytes += t.Bytes
-	s.Objects += t.Objects
-	s.OmapObjects += t.OmapObjects
-	s.Reads += t.Reads
-	s.ReadKB += t.ReadKB
-	s.Writes += t.Writes
-	s.WriteKB += t.WriteKB
-}
-
-func (s *Stats) encode(e *wire.Encoder) {
-	for _, v := range []int64{s.Bytes, s.Objects, s.OmapObjects, s.Reads, s.ReadKB, s.Writes, s.WriteKB} {
-		e.S64(v)
+	theirs := t.fields()
+	for i, p := range s.fields() {
+		*p += *theirs[i]
 	}
 }
 
-func (s *Stats) decode(d *wire.Decoder) {
-	for _, p := range []*int64{&s.Bytes, &s.Objects, &s.OmapObjects, &s.Reads, &s.ReadKB, &s.Writes, &s.WriteKB} {
+func (s *Stats) sub(t *Stats) {
+	theirs := t.fields()
+	for i, p := range s.fields() {
+		*p -= *theirs[i]
+	}
+}
+
+// encode writes what decode reads from within a structure of version 2.
+func (s *Stats) encode(e *wire.Encoder) {
+	for _, p := range s.fields() {
+		e.S64(*p)
+	}
+}
+
+func (s *Stats) decode(d *wire.Decoder, version uint8) {
+	fields := s.fields()
+	n := len(fields)
+	if version < 2 {
+		n = 7
+	}
+	for _, p := range fields[:n] {
 		*p = d.S64()
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
-	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
 	"github.com/pulpo-storage/pulpo/wire"
@@ -334,28 +333,6 @@ func (x *execution) opListWatchers(op *msg.Op) error {
 	var e wire.Encoder
 	m := e.Begin(1, 1)
 	e.U32(0)
-	e.End(m)
-	out(op, e.Bytes())
-	x.didRead(0)
-	return nil
-}
-
-// opListSnaps tells of an object without clones: its head, and the newest
-// snapshot that it knows of (obj_list_snap_response_t).
-func (x *execution) opListSnaps(op *msg.Op) error {
-	if x.req.Op.SnapID != object.SnapDir {
-		return errno.EINVAL
-	}
-	var e wire.Encoder
-	m := e.Begin(2, 1)
-	e.U32(1)
-	clone := e.Begin(1, 1)
-	e.U64(uint64(object.NoSnap))
-	e.U32(0) // snaps
-	e.U32(0) // overlap
-	e.U64(x.info.Size)
-	e.End(clone)
-	e.U64(uint64(x.obj.snaps.Seq))
 	e.End(m)
 	out(op, e.Bytes())
 	x.didRead(0)

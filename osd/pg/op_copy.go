@@ -151,6 +151,7 @@ func (x *execution) opCopyGet(op *msg.Op) error {
 			return broken(err)
 		}
 		delete(m, attrInfo)
+		delete(m, attrSnaps)
 		for k, v := range m {
 			left -= int64(len(k) + len(v))
 		}

@@ -184,6 +184,7 @@ func (x *execution) writeAt(off uint64, data buffer.Ref, truncSize uint64, trunc
 	if truncSeq > x.info.TruncateSeq {
 		// The write brings the news of a truncation.
 		if x.exists {
+			x.touchedBeyond(truncSize)
 			x.view.truncate(truncSize)
 			x.resize(truncSize)
 			x.modify = true
@@ -194,6 +195,7 @@ func (x *execution) writeAt(off uint64, data buffer.Ref, truncSize uint64, trunc
 	end := off + uint64(data.Len())
 	switch {
 	case data.Len() > 0:
+		x.touched(off, uint64(data.Len()))
 		x.view.write(off, buffer.List{data.Retain()})
 		if end > x.info.Size {
 			x.resize(end)
@@ -222,6 +224,7 @@ func (x *execution) writeFull(data buffer.Ref) error {
 		return err
 	}
 	x.create()
+	x.touched(0, x.info.Size)
 	if n < x.info.Size {
 		x.view.truncate(n)
 	}
@@ -294,6 +297,7 @@ func (x *execution) opTruncate(op *msg.Op) error {
 
 func (x *execution) truncate(size uint64) {
 	x.create()
+	x.touchedBeyond(size)
 	x.view.truncate(size)
 	x.resize(size)
 	x.wrote(0)
@@ -313,6 +317,7 @@ func (x *execution) opZero(op *msg.Op) error {
 
 // zero makes a hole within the object.
 func (x *execution) zero(off, n uint64) {
+	x.touched(off, n)
 	x.view.zero(off, n)
 	x.wrote(0)
 }

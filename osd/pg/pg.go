@@ -3,6 +3,7 @@ package pg
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/errno"
@@ -105,9 +106,12 @@ type PG struct {
 
 	osdmap  *osdmap.Map
 	pool    *osdmap.Pool
-	mapping osdmap.Mapping
-	role    role
-	broken  error // the store failed; nothing is done any more
+	removed osdmap.SnapSet // snapshots of the pool that are being removed
+	// What writes go by in a pool whose snapshots the monitors name.
+	poolSnaps object.SnapContext
+	mapping   osdmap.Mapping
+	role      role
+	broken    error // the store failed; nothing is done any more
 
 	info    Info
 	log     log
@@ -165,11 +169,28 @@ type flight struct {
 // undo is what a transaction that the store refused has to be taken back to.
 type undo struct {
 	info   Info
-	object *objectContext
-	exists bool
-	oinfo  ObjectInfo
-	was    uint64 // object.pending
-	logged bool
+	object objectUndo  // of no object: none was changed
+	clone  *objectUndo // the one that was made of it
+	logged int         // entries
+}
+
+// objectUndo is a context as it was.
+type objectUndo struct {
+	object  *objectContext
+	exists  bool
+	info    ObjectInfo
+	snaps   SnapSet
+	pending uint64
+}
+
+func remember(o *objectContext) objectUndo {
+	return objectUndo{o, o.exists, o.info, o.snaps, o.pending}
+}
+
+func (u *objectUndo) restore() {
+	if o := u.object; o != nil {
+		o.exists, o.info, o.snaps, o.pending = u.exists, u.info, u.snaps, u.pending
+	}
 }
 
 func newPG(env *Env, id object.SPG) *PG {
@@ -230,6 +251,9 @@ func Load(env *Env, id object.SPG, now time.Time) (*PG, error) {
 	written := p.info.LastUpdate
 	var bad error
 	err = env.Store.OmapScan(p.coll, p.meta, logPrefix, func(key string, value []byte) bool {
+		if !strings.HasPrefix(key, logPrefix) {
+			return false
+		}
 		t, after := new(Entry), p.info
 		if bad = wire.Unmarshal(value, entryAndInfo{t, &after}); bad != nil {
 			return false
@@ -425,11 +449,10 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		return
 	}
 	p.info = f.undo.info
-	if f.undo.logged {
-		p.log.undo()
-	}
-	if o := f.undo.object; o != nil {
-		o.exists, o.info, o.pending = f.undo.exists, f.undo.oinfo, f.undo.was
+	p.log.undo(f.undo.logged)
+	f.undo.object.restore()
+	if f.undo.clone != nil {
+		f.undo.clone.restore()
 	}
 	p.note(NoteCluster, "no space for a write", in.Err)
 	p.refuse(f.req, in.Err)
@@ -473,12 +496,18 @@ func (p *PG) check() {
 	if p.committed.Compare(p.info.LastUpdate) > 0 {
 		panic(fmt.Sprintf("BUG: pg %v: %v is durable, last update %v", p.id, p.committed, p.info.LastUpdate))
 	}
-	if p.info.Stats.Objects < 0 || p.info.Stats.Bytes < 0 {
+	if s := &p.info.Stats; s.Objects < 0 || s.Bytes < 0 || s.Clones < 0 || s.Whiteouts < 0 || s.Clones+s.Whiteouts > s.Objects {
 		panic(fmt.Sprintf("BUG: pg %v: %+v", p.id, p.info.Stats))
 	}
 	for id, o := range p.objects.byID {
 		if o.id != id || o.pending > p.nextToken {
 			panic(fmt.Sprintf("BUG: pg %v: context of %v is of %v, changed by %d", p.id, id, o.id, o.pending))
+		}
+		if err := o.snaps.check(o.info.Size); err != nil {
+			panic(fmt.Sprintf("BUG: pg %v: %v: %v", p.id, id, err))
+		}
+		if o.exists && o.whiteout() || o.whiteout() && len(o.snaps.Clones) == 0 || !id.IsHead() && (o.whiteout() || !o.snaps.empty()) {
+			panic(fmt.Sprintf("BUG: pg %v: %v: exists %v, flags %x, clones %+v", p.id, id, o.exists, o.info.Flags, o.snaps))
 		}
 		if o.fetching == nil && len(o.waiting) > 0 {
 			panic(fmt.Sprintf("BUG: pg %v: %d requests wait at %v for nothing", p.id, len(o.waiting), id))

@@ -211,9 +211,3 @@ func (p *PG) giveUpSplit() {
 	}
 	p.split = nil
 }
-
-func (s *Stats) sub(t *Stats) {
-	s.Bytes -= t.Bytes
-	s.Objects -= t.Objects
-	s.OmapObjects -= t.OmapObjects
-}

@@ -75,7 +75,8 @@ func (p *PG) stat() msg.PGStat {
 func (p *PG) objectStats() msg.ObjectStats {
 	s := &p.info.Stats
 	o := msg.ObjectStats{Bytes: s.Bytes, Objects: s.Objects, Copies: s.Objects * int64(max(1, len(p.mapping.Acting))),
-		Reads: s.Reads, ReadKB: s.ReadKB, Writes: s.Writes, WriteKB: s.WriteKB, Omap: s.OmapObjects, Dirty: s.Objects}
+		Reads: s.Reads, ReadKB: s.ReadKB, Writes: s.Writes, WriteKB: s.WriteKB, Omap: s.OmapObjects, Dirty: s.Objects,
+		Clones: s.Clones, Whiteouts: s.Whiteouts}
 	if p.pool != nil {
 		o.Copies = s.Objects * int64(p.pool.Size)
 	}

@@ -26,6 +26,7 @@ type view struct {
 	store objstore.Store
 	coll  objstore.Coll
 	id    object.ID
+	from  object.ID // whose store object is underneath: the object's own, or a clone's after a rollback
 	txn   objstore.Txn
 
 	base      bool   // the store's object is underneath
@@ -53,7 +54,7 @@ type omapEdits struct {
 
 func (v *view) reset(store objstore.Store, coll objstore.Coll, id object.ID, exists, writes bool) {
 	clear(v.edits)
-	*v = view{store: store, coll: coll, id: id, base: exists, baseLimit: objstore.MaxObjectSize, edits: v.edits[:0]}
+	*v = view{store: store, coll: coll, id: id, from: id, base: exists, baseLimit: objstore.MaxObjectSize, edits: v.edits[:0]}
 	if writes {
 		v.txn.Ops = make([]objstore.Op, 0, 4)
 	}
@@ -92,6 +93,13 @@ func (v *view) remove() {
 	v.attrs, v.header, v.omap = nil, nil, omapEdits{}
 }
 
+// become makes the object a copy of one of its clones, in all it has.
+func (v *view) become(clone object.ID) {
+	v.txn.Clone(v.coll, clone, v.id)
+	v.from, v.base, v.baseLimit, v.edits = clone, true, objstore.MaxObjectSize, v.edits[:0]
+	v.attrs, v.header, v.omap = nil, nil, omapEdits{}
+}
+
 // read returns exactly n bytes from off, which lie within the object. The
 // caller releases them.
 func (v *view) read(off, n uint64) (buffer.List, error) {
@@ -99,7 +107,7 @@ func (v *view) read(off, n uint64) (buffer.List, error) {
 		return nil, nil
 	}
 	if v.base && !v.dirty() {
-		l, err := v.store.Read(v.coll, v.id, off, n)
+		l, err := v.store.Read(v.coll, v.from, off, n)
 		if err == nil && uint64(l.Len()) < n {
 			l = append(l, zeros(n-uint64(l.Len())))
 		}
@@ -109,7 +117,7 @@ func (v *view) read(off, n uint64) (buffer.List, error) {
 	b := out.Bytes()
 	clear(b)
 	if v.base && off < v.baseLimit {
-		l, err := v.store.Read(v.coll, v.id, off, min(n, v.baseLimit-off))
+		l, err := v.store.Read(v.coll, v.from, off, min(n, v.baseLimit-off))
 		if err != nil {
 			out.Release()
 			return nil, err
@@ -149,7 +157,7 @@ func (v *view) extents(off, n uint64) ([]objstore.Extent, error) {
 	case n == 0:
 		return nil, nil
 	case !v.dirty() && v.base:
-		return v.store.Extents(v.coll, v.id, off, n)
+		return v.store.Extents(v.coll, v.from, off, n)
 	case v.dirty():
 		return []objstore.Extent{{Off: off, Len: n}}, nil
 	}
@@ -168,14 +176,14 @@ func (v *view) attr(name string) ([]byte, error) {
 	if !v.base {
 		return nil, objstore.ErrNoAttr
 	}
-	return v.store.Attr(v.coll, v.id, name)
+	return v.store.Attr(v.coll, v.from, name)
 }
 
 func (v *view) allAttrs() (map[string][]byte, error) {
 	m := map[string][]byte{}
 	if v.base {
 		var err error
-		if m, err = v.store.Attrs(v.coll, v.id); err != nil {
+		if m, err = v.store.Attrs(v.coll, v.from); err != nil {
 			return nil, err
 		}
 	}
@@ -216,7 +224,7 @@ func (v *view) omapHeader() ([]byte, error) {
 	case !v.base || v.omap.cleared:
 		return nil, nil
 	}
-	return v.store.OmapHeader(v.coll, v.id)
+	return v.store.OmapHeader(v.coll, v.from)
 }
 
 // setOmapHeader keeps h.
@@ -289,7 +297,7 @@ func (v *view) omapGet(keys []string) (map[string][]byte, error) {
 	if len(ask) == 0 {
 		return m, nil
 	}
-	got, err := v.store.OmapGet(v.coll, v.id, ask)
+	got, err := v.store.OmapGet(v.coll, v.from, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +327,7 @@ func (v *view) omapScan(from string, f func(key string, value []byte) bool) erro
 	}
 	more := true
 	if v.base && !v.omap.cleared {
-		err := v.store.OmapScan(v.coll, v.id, from, func(k string, val []byte) bool {
+		err := v.store.OmapScan(v.coll, v.from, from, func(k string, val []byte) bool {
 			if more = mine(&k); more && !v.omap.hides(k) {
 				more = f(k, val)
 			}
