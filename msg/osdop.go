@@ -229,6 +229,13 @@ func (o *Op) Watch() (cookie uint64, op uint8, gen, timeout uint32) {
 	return o.U64(0), o.Args[16], o.U32(17), o.U32(21)
 }
 
+// SetWatch sets the union of OpWatch but for the cookie.
+func (o *Op) SetWatch(op uint8, gen, timeout uint32) {
+	o.Args[16] = op
+	o.PutU32(17, gen)
+	o.PutU32(21, timeout)
+}
+
 func (o *Op) encode(e *wire.Encoder, payload int) {
 	e.U16(uint16(o.Code))
 	e.U32(o.Flags)

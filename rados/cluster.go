@@ -25,6 +25,7 @@ type Cluster struct {
 	objects *objecter.Objecter
 	daemons *daemons
 	net     *msgr.Messenger
+	watches sync.WaitGroup // their handlers
 
 	close sync.Once
 }
@@ -83,13 +84,15 @@ func Connect(ctx context.Context, cfg Config) (*Cluster, error) {
 	return c, nil
 }
 
-// Close ends all sessions. What is under way fails with ErrClosed.
+// Close ends all sessions. What is under way fails with ErrClosed. It waits for
+// the handlers of watches.
 func (c *Cluster) Close() error {
 	c.close.Do(func() {
 		c.objects.Close()
 		c.daemons.close()
 		c.mons.Close()
 		c.net.Close()
+		c.watches.Wait()
 	})
 	return nil
 }

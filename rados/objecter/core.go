@@ -84,6 +84,7 @@ type Ready struct {
 	Subscribe *Subscribe
 	AskNewest bool // ask the monitors for the newest epoch
 	Done      []Completion
+	Notices   []Notice
 }
 
 // Open asks for a connection to an OSD.
@@ -118,7 +119,7 @@ type Completion struct {
 // Stats counts what happened.
 type Stats struct {
 	InFlight, Homeless, Paused int
-	Sessions                   int
+	Lingers, Sessions          int
 	Epoch                      uint32
 	Submitted, Sent, Resent    uint64
 }
@@ -148,6 +149,8 @@ type Core struct {
 	homeless    map[uint64]*Op     // those without a session
 	byOSD       map[int32]*session // at most one for each OSD
 	byID        map[uint64]*session
+	nextCookie  uint64
+	lingers     map[uint64]*Linger // by cookie
 
 	subscribed *Subscribe // the last wish since the last map
 	asking     []*Op      // those that the question under way is about
@@ -162,7 +165,7 @@ type Core struct {
 func NewCore() *Core {
 	return &Core{
 		ops: map[uint64]*Op{}, homeless: map[uint64]*Op{},
-		byOSD: map[int32]*session{}, byID: map[uint64]*session{},
+		byOSD: map[int32]*session{}, byID: map[uint64]*session{}, lingers: map[uint64]*Linger{},
 	}
 }
 
@@ -171,7 +174,7 @@ func (c *Core) Map() Map { return c.m }
 
 // Stats returns the counters.
 func (c *Core) Stats() Stats {
-	s := Stats{InFlight: len(c.ops), Homeless: len(c.homeless), Sessions: len(c.byOSD), Submitted: c.nextTID, Sent: c.sent, Resent: c.resent}
+	s := Stats{InFlight: len(c.ops), Homeless: len(c.homeless), Lingers: len(c.lingers), Sessions: len(c.byOSD), Submitted: c.nextTID, Sent: c.sent, Resent: c.resent}
 	for _, op := range c.ops {
 		if op.target.paused {
 			s.Paused++
@@ -228,6 +231,12 @@ func (c *Core) Step(now time.Time, in Event) {
 		c.closed(now, in)
 	case Reply:
 		c.reply(in)
+	case Begin:
+		c.begin(now, in.Linger)
+	case End:
+		c.end(in.Linger)
+	case Notify:
+		c.notify(in)
 	case Backoff:
 		c.backoff(now, in.Session, in.Msg)
 	case Newest:
@@ -239,6 +248,9 @@ func (c *Core) Step(now time.Time, in Event) {
 		}
 	case Shutdown:
 		c.dead = in.Err
+		for _, l := range c.lingersInOrder() {
+			c.lose(l, in.Err)
+		}
 		for _, op := range inOrder(c.ops) {
 			c.fail(op, in.Err)
 		}
@@ -249,7 +261,7 @@ func (c *Core) Step(now time.Time, in Event) {
 	case Tick:
 		c.tick(now)
 	}
-	if c.wake.IsZero() && len(c.ops) > 0 {
+	if c.wake.IsZero() && len(c.ops)+len(c.lingers) > 0 {
 		c.wake = now.Add(tickInterval)
 	}
 }
@@ -440,12 +452,19 @@ func (c *Core) newMaps(now time.Time, news []Map, gap bool) {
 		for _, op := range c.ops {
 			c.follow(op, gap)
 		}
+		for _, l := range c.lingers {
+			if l.op == nil {
+				c.follow(&l.place, gap)
+			}
+		}
 		gap = false
 	}
 	if c.m == nil {
 		return
 	}
 	c.subscribed = nil
+
+	again := c.staleNow()
 
 	// Sessions with OSDs that are gone or came back elsewhere.
 	for _, s := range sessionsInOrder(c.byOSD) {
@@ -454,6 +473,7 @@ func (c *Core) newMaps(now time.Time, news []Map, gap bool) {
 			continue
 		}
 		c.ready.Close = append(c.ready.Close, s.id)
+		again = append(again, c.staleWith(s)...)
 		for _, op := range s.ops {
 			c.evict(op)
 		}
@@ -478,6 +498,7 @@ func (c *Core) newMaps(now time.Time, news []Map, gap bool) {
 			c.sendAll(now, s)
 		}
 	}
+	c.registerAll(now, again)
 	if c.m.Epoch() < c.barrier {
 		c.wantMap(false)
 	}
@@ -518,9 +539,11 @@ func (c *Core) closed(now time.Time, in Closed) {
 	}
 	s.up = false
 	s.backoffs = nil
+	again := c.staleWith(s)
 	for _, op := range s.ops {
 		op.sent = false
 	}
+	c.registerAll(now, again)
 	if len(s.ops) == 0 {
 		c.drop(s)
 		return
@@ -550,12 +573,22 @@ func (c *Core) reply(in Reply) {
 		return
 	}
 	c.forget(op)
+	if op.linger != nil {
+		c.lingerReply(op, s, in.Msg)
+		in.Data.Release()
+		return
+	}
 	c.ready.Done = append(c.ready.Done, Completion{Op: op, Reply: in.Msg, Data: in.Data})
 }
 
 // fail ends an operation with an error of our own.
 func (c *Core) fail(op *Op, err error) {
 	c.forget(op)
+	if l := op.linger; l != nil {
+		l.ended(op)
+		c.lose(l, err)
+		return
+	}
 	c.ready.Done = append(c.ready.Done, Completion{Op: op, Err: err})
 }
 
@@ -616,6 +649,9 @@ func (c *Core) tick(now time.Time) {
 		return
 	}
 	c.wake = time.Time{}
+	for _, l := range c.lingersInOrder() {
+		c.pingWatch(now, l)
+	}
 	for _, op := range c.ops {
 		if op.sent && now.Sub(op.sentAt) > lateAfter || op.session == nil {
 			c.wantMap(false)
@@ -656,5 +692,6 @@ func (c *Core) Check() error {
 	if held != len(c.ops) {
 		bad("%d operations, %d of them in sessions or homeless", len(c.ops), held)
 	}
+	errs = append(errs, c.checkLingers())
 	return errors.Join(errs...)
 }

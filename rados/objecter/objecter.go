@@ -1,6 +1,7 @@
 package objecter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
@@ -60,6 +62,7 @@ type Objecter struct {
 	mapMu   sync.Mutex // folding maps in, one message at a time
 
 	control queue[func()] // what does not belong to a session
+	notices queue[Notice]
 
 	mu       sync.Mutex
 	core     *Core
@@ -223,6 +226,9 @@ func (o *Objecter) step(in Event) {
 			}
 		}
 	}
+	for _, n := range r.Notices {
+		o.notices.push(n)
+	}
 	o.rearm()
 	o.mu.Unlock()
 	if rare {
@@ -234,6 +240,22 @@ func (o *Objecter) step(in Event) {
 	for _, c := range r.Done {
 		c.Op.Owner.(chan Completion) <- c
 	}
+	if len(r.Notices) > 0 {
+		o.notices.drain(func(n Notice) { n.Linger.Notice(n) })
+	}
+}
+
+// Begin begins an interest in an object, which its Notice function hears of.
+func (o *Objecter) Begin(l *Linger) { o.step(Begin{l}) }
+
+// End gives an interest up; a notice that was decided before may still come.
+func (o *Objecter) End(l *Linger) { o.step(End{l}) }
+
+// ValidUntil is when an interest was last known to be registered.
+func (o *Objecter) ValidUntil(l *Linger) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return l.valid
 }
 
 // send sends one message of the session's queue. A connection that is over is
@@ -399,6 +421,11 @@ func (o *Objecter) Receive(conn *msgr.Conn, m *msgr.Message) {
 		o.step(Backoff{Session: session, Msg: b})
 	case *msg.OSDMap:
 		o.TakeMaps(b)
+	case *msg.WatchNotify:
+		n := *b
+		n.Content = bytes.Clone(b.Content)
+		n.Data = buffer.ListOf(bytes.Clone(b.Data.Bytes()))
+		o.step(Notify{Session: session, Msg: &n})
 	}
 	m.Release()
 }

@@ -33,6 +33,7 @@ type Op struct {
 	// does not have it either. 0: the monitors were not asked yet.
 	bound    uint32
 	seenPool bool
+	linger   *Linger // for which it is; nil: it was submitted
 }
 
 // TID is the operation's number, from when it was submitted.
