@@ -76,6 +76,8 @@ type Caller interface {
 // ENOENT if it does not exist.
 type Data interface {
 	Stat() (size uint64, mtime time.Time, err error)
+	// Watchers are those who watch the object (cls_cxx_list_watchers).
+	Watchers() ([]Watcher, error)
 	// Version is the user version, 0 for an object that does not exist.
 	Version() uint64
 	// Read returns fewer bytes at the end; n 0 means all. The bytes are the
@@ -88,6 +90,13 @@ type Data interface {
 	WriteFull(data []byte) error
 	Truncate(size uint64) error
 	Zero(off, n uint64) error
+}
+
+// Watcher is a client that watches an object. One that does so several times is
+// there as often.
+type Watcher struct {
+	Name entity.Name
+	Addr entity.Addr
 }
 
 // Xattrs are the attributes that clients see. Names have no prefix.

@@ -116,6 +116,14 @@ func (c *classContext) Stat() (uint64, time.Time, error) {
 	return c.x.info.Size, c.x.info.MTime, c.x.mustExist()
 }
 
+// Watchers has nobody yet.
+func (c *classContext) Watchers() ([]objclass.Watcher, error) {
+	if err := c.may(objclass.Read); err != nil {
+		return nil, err
+	}
+	return nil, c.x.mustExist()
+}
+
 func (c *classContext) Version() uint64 { return c.x.info.UserVersion }
 
 func (c *classContext) Read(off, n uint64) ([]byte, error) {

@@ -24,6 +24,8 @@ type Object struct {
 	KV     map[string][]byte
 	Header []byte
 
+	Watching []objclass.Watcher
+
 	Client entity.Name
 	Addr   entity.Addr
 	Time   time.Time
@@ -45,14 +47,9 @@ func (o *Object) Call(t *testing.T, c objclass.Class, method string, in []byte, 
 	if !ok {
 		t.Fatalf("no method %s", method)
 	}
-	before := *o
-	before.Attrs, before.KV = maps.Clone(o.Attrs), maps.Clone(o.KV)
-	out, err := m.Call(o, in)
+	out, err := o.try(m, in)
 	if got := errno.Code(err); got != want {
 		t.Fatalf("%s: result %d (%v), want %d", method, got, err, want)
-	}
-	if err != nil {
-		*o = before // as the OSD does
 	}
 	return out
 }
@@ -71,6 +68,8 @@ func (o *Object) missing() error {
 }
 
 func (o *Object) Stat() (uint64, time.Time, error) { return uint64(len(o.Bytes)), o.Time, o.missing() }
+
+func (o *Object) Watchers() ([]objclass.Watcher, error) { return o.Watching, o.missing() }
 
 func (o *Object) Read(off, n uint64) ([]byte, error) {
 	size := uint64(len(o.Bytes))
@@ -138,9 +137,11 @@ func (o *Object) SetXattr(name string, value []byte) error {
 	return nil
 }
 
-func (o *Object) RemoveXattr(name string) error { delete(o.Attrs, name); return nil }
+func (o *Object) RemoveXattr(name string) error { delete(o.Attrs, name); return o.missing() }
 
-func (o *Object) OmapHeader() ([]byte, error) { return o.Header, o.missing() }
+// Reading the omap of an object that does not exist is like reading an empty one.
+
+func (o *Object) OmapHeader() ([]byte, error) { return o.Header, nil }
 
 func (o *Object) SetOmapHeader(h []byte) error { o.Exists, o.Header = true, h; return nil }
 
@@ -159,7 +160,7 @@ func (o *Object) OmapValues(keys []string) (map[string][]byte, error) {
 			out[k] = v
 		}
 	}
-	return out, o.missing()
+	return out, nil
 }
 
 func (o *Object) OmapList(after, prefix string, most uint64) (list []objclass.Entry, more bool, err error) {
@@ -168,11 +169,11 @@ func (o *Object) OmapList(after, prefix string, most uint64) (list []objclass.En
 			continue
 		}
 		if uint64(len(list)) == most {
-			return list, true, o.missing()
+			return list, true, nil
 		}
 		list = append(list, objclass.Entry{Key: k, Value: o.KV[k]})
 	}
-	return list, false, o.missing()
+	return list, false, nil
 }
 
 func (o *Object) SetOmap(entries []objclass.Entry) error {
@@ -187,14 +188,14 @@ func (o *Object) RemoveOmapKeys(keys []string) error {
 	for _, k := range keys {
 		delete(o.KV, k)
 	}
-	return nil
+	return o.missing()
 }
 
 func (o *Object) RemoveOmapRange(from, to string) error {
 	maps.DeleteFunc(o.KV, func(k string, _ []byte) bool { return k >= from && k < to })
-	return nil
+	return o.missing()
 }
 
-func (o *Object) ClearOmap() error { clear(o.KV); o.Header = nil; return nil }
+func (o *Object) ClearOmap() error { clear(o.KV); o.Header = nil; return o.missing() }
 
 var _ objclass.Context = (*Object)(nil)
