@@ -247,48 +247,47 @@ func (s *Service) cmdCreateOrMove(c *command.Call) command.Reply {
 	return command.Committed("create-or-move updating %s", where)
 }
 
-func (s *Service) cmdCrushMove(c *command.Call) command.Reply {
+// itemAndPlace reads which item is to go where, and how to say that. There is
+// nothing left to do, but to reply, if the item is not there or there already.
+func (s *Service) itemAndPlace(c *command.Call) (id int32, loc crush.Loc, where string, r command.Reply, ok bool) {
 	m := s.view().Crush
 	name := c.Str("name")
-	id, ok := m.ItemID(name)
-	if !ok {
-		return command.Fail(errno.ENOENT, "item %s does not exist", name)
+	if id, ok = m.ItemID(name); !ok {
+		r = command.Fail(errno.ENOENT, "item %s does not exist", name)
+		return
 	}
-	loc, r, ok := location(c.Strs("args"))
+	if loc, r, ok = location(c.Strs("args")); !ok {
+		return
+	}
+	where = fmt.Sprintf("item id %d name '%s' to location %s", id, name, locText(loc))
+	if _, there := m.IsAt(id, loc); there {
+		r, ok = command.Say("no need to move %s in crush map", where), false
+	}
+	return
+}
+
+func (s *Service) cmdCrushMove(c *command.Call) command.Reply {
+	id, loc, where, r, ok := s.itemAndPlace(c)
 	if !ok {
 		return r
-	}
-	where := fmt.Sprintf("item id %d name '%s' to location %s in crush map", id, name, locText(loc))
-	if _, there := m.IsAt(id, loc); there {
-		return command.Say("no need to move %s", where)
 	}
 	err := s.edit(func(n *crush.Map) error {
 		if id < 0 {
 			return n.MoveBucket(id, loc)
 		}
-		_, err := n.CreateOrMove(id, 0, name, loc, s.updateSets())
+		_, err := n.CreateOrMove(id, 0, c.Str("name"), loc, s.updateSets())
 		return err
 	})
 	if err != nil {
 		return plainErr(err)
 	}
-	return command.Committed("moved %s", where)
+	return command.Committed("moved %s in crush map", where)
 }
 
 func (s *Service) cmdCrushLink(c *command.Call) command.Reply {
-	m := s.view().Crush
-	name := c.Str("name")
-	id, ok := m.ItemID(name)
-	if !ok {
-		return command.Fail(errno.ENOENT, "item %s does not exist", name)
-	}
-	loc, r, ok := location(c.Strs("args"))
+	id, loc, where, r, ok := s.itemAndPlace(c)
 	if !ok {
 		return r
-	}
-	where := fmt.Sprintf("item id %d name '%s' to location %s", id, name, locText(loc))
-	if _, there := m.IsAt(id, loc); there {
-		return command.Say("no need to move %s in crush map", where)
 	}
 	if err := s.edit(func(n *crush.Map) error { return n.LinkBucket(id, loc) }); err != nil {
 		return command.Fail(errno.Errno(-errno.Code(err)), "cannot link %s", where)

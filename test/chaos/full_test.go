@@ -86,7 +86,7 @@ func fill(t *testing.T, dir string, args ...string) {
 	}
 
 	p.Kill(t)
-	p = binary.Up(t, dir)
+	binary.Up(t, dir)
 	f.verify(t, pool)
 	verify(t, l, loaded)
 	if err := writeSoon(t, pool, "more", payloadOf(l.Seed, 1, size)); !errors.Is(err, rados.ErrNoSpace) {
