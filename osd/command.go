@@ -61,7 +61,7 @@ func commands() map[string]*handler {
 		"dump_historic_ops_by_duration": {"dump_historic_ops_by_duration name=filterstr,type=CephString,n=N,req=false",
 			"show slowest recent ops, sorted by duration", (*call).historicOps},
 		"dump_historic_slow_ops": {"dump_historic_slow_ops name=filterstr,type=CephString,n=N,req=false", "show slowest recent ops", (*call).historicOps},
-		"dump_watchers":          {"dump_watchers", "show clients which have active watches, and on which objects", (*call).emptyList},
+		"dump_watchers":          {"dump_watchers", "show clients which have active watches, and on which objects", (*call).watchers},
 		"dump_blocklist":         {"dump_blocklist", "dump blocklisted clients and times", (*call).blocklist},
 		"list_devices":           {"list_devices", "list OSD devices.", (*call).devices},
 		"flush_pg_stats":         {"flush_pg_stats", "flush pg stats", (*call).flushStats},
@@ -433,8 +433,32 @@ func (c *call) historicOps() {
 	})
 }
 
-func (c *call) emptyList() {
-	c.fmt(func(f *jsonfmt.Formatter) { f.Array("", func() {}) })
+func (c *call) watchers() {
+	c.o.askAll(Ask{About: AboutWatchers}, func(now time.Time, answers []Answer) {
+		c.fmt(func(f *jsonfmt.Formatter) {
+			f.Array("", func() {
+				for _, a := range answers {
+					for i := range a.Watchers {
+						dumpWatcher(f, &a.Watchers[i])
+					}
+				}
+			})
+		})
+	})
+}
+
+func dumpWatcher(f *jsonfmt.Formatter, w *pg.Watcher) {
+	f.Object("watch", func() {
+		f.Str("namespace", w.Object.Namespace)
+		f.Str("object", w.Object.Name)
+		f.Object("entity_name", func() {
+			f.Str("type", w.Who.Type.String())
+			f.Int("num", w.Who.Num)
+		})
+		f.Uint("cookie", w.Cookie)
+		f.Uint("timeout", uint64(w.Timeout))
+		f.Object("entity_addr_t", func() { f.Addr(w.Addr) })
+	})
 }
 
 func (c *call) blocklist() {

@@ -204,6 +204,13 @@ func groupConfig(c *config.Config, groups int) *pg.Config {
 	if d := c.Seconds("osd_op_complaint_time"); d > 0 {
 		p.ComplaintTime = d
 	}
+	setDuration := func(dst *time.Duration, name string) {
+		if n := c.Int(name); n > 0 {
+			*dst = time.Duration(n) * time.Second
+		}
+	}
+	setDuration(&p.WatchTimeout, "osd_client_watch_timeout")
+	setDuration(&p.NotifyTimeout, "osd_default_notify_timeout")
 	// The log's memory is shared by the groups, and none goes below what the
 	// option says. Ceph's own target per OSD is ten times ours.
 	const target = 30000
@@ -221,7 +228,8 @@ func sameLimits(a, b *pg.Config) bool {
 	return x.MaxObjectSize == y.MaxObjectSize && x.MaxWriteSize == y.MaxWriteSize && x.MaxNameLen == y.MaxNameLen &&
 		x.MaxNamespaceLen == y.MaxNamespaceLen && x.MaxAttrNameLen == y.MaxAttrNameLen && x.MaxAttrSize == y.MaxAttrSize &&
 		x.MaxOmapEntries == y.MaxOmapEntries && x.MaxOmapBytes == y.MaxOmapBytes && x.MaxList == y.MaxList &&
-		x.MaxWriteReply == y.MaxWriteReply && x.CopyChunk == y.CopyChunk && x.LogEntries == y.LogEntries && x.ComplaintTime == y.ComplaintTime
+		x.MaxWriteReply == y.MaxWriteReply && x.CopyChunk == y.CopyChunk && x.LogEntries == y.LogEntries && x.ComplaintTime == y.ComplaintTime &&
+		x.WatchTimeout == y.WatchTimeout && x.NotifyTimeout == y.NotifyTimeout
 }
 
 func primaries(answers []Answer) (n int) {

@@ -64,9 +64,10 @@ type Ask struct {
 type About uint8
 
 const (
-	AboutStats About = iota // for the monitors
-	AboutOps                // requests under way, and those of late
-	AboutPG                 // one group
+	AboutStats    About = iota // for the monitors
+	AboutOps                   // requests under way, and those of late
+	AboutPG                    // one group
+	AboutWatchers              // who watches what
 )
 
 // Answer is what a shard knows.
@@ -92,6 +93,9 @@ type Answer struct {
 
 	// AboutPG.
 	PG *pg.Query // nil: it has no such group
+
+	// AboutWatchers.
+	Watchers []pg.Watcher
 }
 
 // ShardReady is what a shard decided.
@@ -120,6 +124,7 @@ type Shard struct {
 	extra      ShardReady
 	taken      bool
 	nextRun    time.Time
+	alarm      time.Time // no group wants a Tick before; zero: none does
 	lastStep   time.Time
 	warned     time.Time
 }
@@ -127,7 +132,7 @@ type Shard struct {
 func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry, c *counters) *Shard {
 	return &Shard{
 		counters: c,
-		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes},
+		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes, Shard: index, Shards: count},
 		groups: map[object.SPG]*pg.PG{}, parked: map[*pg.Session][]*pg.Request{}, told: map[*pg.Session]uint32{},
 	}
 }
@@ -159,8 +164,34 @@ func (s *Shard) Wake() time.Time {
 	if s.env.Pending() > 0 {
 		return s.lastStep
 	}
+	if !s.alarm.IsZero() && s.alarm.Before(s.nextRun) {
+		return s.alarm
+	}
 	return s.nextRun
 }
+
+// step gives a group an event, and notes when it wants to be woken. That it
+// wants it later than it did is seen when the time has come.
+func (s *Shard) step(now time.Time, p *pg.PG, ev pg.Event) {
+	p.Step(now, ev)
+	if at := p.Wake(); !at.IsZero() && (s.alarm.IsZero() || at.Before(s.alarm)) {
+		s.alarm = at
+	}
+}
+
+// wakeGroups lets the time pass for the groups that want to know.
+func (s *Shard) wakeGroups(now time.Time) {
+	if s.alarm.IsZero() || now.Before(s.alarm) {
+		return
+	}
+	s.alarm = time.Time{}
+	for _, id := range s.ids() {
+		s.step(now, s.groups[id], pg.Tick{})
+	}
+}
+
+// ids are the groups in order.
+func (s *Shard) ids() []object.SPG { return slices.SortedFunc(maps.Keys(s.groups), object.SPG.Compare) }
 
 // Step takes in one event.
 func (s *Shard) Step(now time.Time, in ShardEvent) {
@@ -181,7 +212,7 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 		s.resume(now)
 	case ForPG:
 		if p := s.groups[in.PG]; p != nil {
-			p.Step(now, in.Event)
+			s.step(now, p, in.Event)
 			s.reap(in.PG, p)
 		}
 	case NewMaps:
@@ -194,6 +225,7 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 		s.sessionClosed(now, in)
 	case pg.Tick:
 		s.tick(now)
+		s.wakeGroups(now)
 		s.resume(now)
 	case Ask:
 		s.extra.Answers = append(s.extra.Answers, s.answer(now, in))
@@ -219,7 +251,7 @@ func (s *Shard) request(now time.Time, r *pg.Request) {
 		s.env.Drop(r)
 		return
 	}
-	p.Step(now, r)
+	s.step(now, p, r)
 }
 
 // resume takes up one of the requests that were held back: what it decides must
@@ -242,11 +274,11 @@ func (s *Shard) share(to *pg.Session, has uint32) {
 
 func (s *Shard) newMaps(now time.Time, in NewMaps) {
 	s.maps = in.Maps
-	ids := slices.SortedFunc(maps.Keys(s.groups), object.SPG.Compare)
+	ids := s.ids()
 	for i, m := range in.List {
 		behind := i < len(in.List)-1
 		for _, id := range ids {
-			s.groups[id].Step(now, pg.MapChange{Map: m, Behind: behind})
+			s.step(now, s.groups[id], pg.MapChange{Map: m, Behind: behind})
 		}
 	}
 	for _, id := range ids {
@@ -325,7 +357,7 @@ func (s *Shard) adopt(now time.Time, id object.SPG) {
 	}
 	s.groups[id] = p
 	if s.maps != nil {
-		p.Step(now, pg.MapChange{Map: s.maps.Map})
+		s.step(now, p, pg.MapChange{Map: s.maps.Map})
 	}
 }
 
@@ -335,13 +367,17 @@ func (s *Shard) sessionClosed(now time.Time, in pg.SessionClosed) {
 	}
 	delete(s.parked, in.Session)
 	delete(s.told, in.Session)
+	s.env.DropSession(in.Session)
 	for _, p := range s.groups {
-		p.Step(now, in)
+		s.step(now, p, in)
 	}
 }
 
 // tick looks for requests that take too long.
 func (s *Shard) tick(now time.Time) {
+	if now.Before(s.nextRun) {
+		return
+	}
 	s.nextRun = now.Add(tickEvery)
 	_, slow, oldest := s.slow(now)
 	// Said again at growing distance, as long as it lasts.
@@ -386,7 +422,7 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 		a.Errors = s.env.ReadErrors
 		a.Usage = map[int64]pg.Stats{}
 		a.Requests, a.Slow, a.Oldest = s.slow(now)
-		for _, id := range slices.SortedFunc(maps.Keys(s.groups), object.SPG.Compare) {
+		for _, id := range s.ids() {
 			p := s.groups[id]
 			if p.Active() {
 				a.Primary++
@@ -405,6 +441,10 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 	case AboutPG:
 		if p := s.groups[in.PG]; p != nil {
 			a.PG = p.Query()
+		}
+	case AboutWatchers:
+		for _, id := range s.ids() {
+			a.Watchers = append(a.Watchers, s.groups[id].Watchers()...)
 		}
 	}
 	return a

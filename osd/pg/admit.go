@@ -36,7 +36,7 @@ func (p *PG) nature(ops []msg.Op) (n nature, err error) {
 		if op.Code.IsPG() {
 			n.pg = true
 		}
-		if op.Code.IsWrite() {
+		if op.Code.IsWrite() && !(op.Code == msg.OpWatch && isPing(op)) {
 			n.write = true
 		}
 		switch {

@@ -110,7 +110,6 @@ func TestRefused(t *testing.T) {
 		{"length", w.request("o", 0, 0, short), errno.EINVAL},
 		{"size", w.request("o", 0, 0, big), errno.EMSGSIZE},
 		{"unknown", w.request("o", 0, 0, msg.Op{Code: 0x22ff}), errno.EOPNOTSUPP},
-		{"watch", w.request("o", 0, 0, msg.Op{Code: msg.OpWatch}), errno.EOPNOTSUPP},
 		{"method", w.request("o", 0, 0, call), errno.EOPNOTSUPP},
 		{"class", w.request("o", 0, 0, stranger), errno.EPERM},
 		{"call without its name", w.request("o", 0, 0, cut), errno.EINVAL},

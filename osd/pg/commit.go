@@ -56,6 +56,9 @@ func (p *PG) answerRead(r *Request, x *execution, err error) {
 		p.setMissing(reply)
 	}
 	p.answer(r, reply, o.pending)
+	if reply.Result >= 0 && !x.effects.empty() {
+		p.takeEffect(x.now, outstanding{object: o, session: r.Session, effects: x.effects})
+	}
 }
 
 // setMissing gives a floor to the version that the object will have when it
@@ -85,7 +88,10 @@ func (p *PG) commitResult(now time.Time, r *Request, x *execution, err error) {
 	p.logEntry(txn, t, &e, 0)
 	r.Stage = StageCommitting
 	p.release(r)
-	p.submit(txn, r, reply, at, u)
+	f := p.submit(txn, r, reply, at, u)
+	if err == nil {
+		p.leaveEffects(r, x, f)
+	}
 }
 
 // returns is what the log keeps of each operation, for requests that want it.
@@ -169,6 +175,7 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 		x.info, ss = ObjectInfo{}, SnapSet{}
 	}
 	p.info.Stats.Add(&x.stats)
+	p.indexWatched(txn, o.id, len(o.info.Watchers) > 0, len(x.info.Watchers) > 0)
 	p.logEntry(txn, t, e, e.Len())
 	u.logged++
 
@@ -182,6 +189,7 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 	if u.clone != nil {
 		u.clone.object.pending = f.token
 	}
+	p.leaveEffects(r, x, f)
 }
 
 // logEntry appends an entry to the log, in memory and in the transaction, and

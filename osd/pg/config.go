@@ -21,7 +21,9 @@ type Config struct {
 	LogTrim           int    // osd_pg_log_trim_min: how many are trimmed at once
 	DupsTracked       int    // osd_pg_log_dups_tracked: ids kept below the log's tail
 	ComplaintTime     time.Duration
-	RemoveBatch       int // objects removed at once of a group that is gone
+	WatchTimeout      time.Duration // osd_client_watch_timeout
+	NotifyTimeout     time.Duration // osd_default_notify_timeout
+	RemoveBatch       int           // objects removed at once of a group that is gone
 	BackoffOnInactive bool
 	// DefaultClasses are the object classes that the capability x reaches.
 	DefaultClasses map[string]bool
@@ -35,6 +37,7 @@ func DefaultConfig() *Config {
 		MaxObjectSize: 128 << 20, MaxWriteSize: 90 << 20, MaxNameLen: 2048, MaxNamespaceLen: 256, MaxAttrNameLen: 100,
 		MaxOmapEntries: 1024, MaxOmapBytes: 1 << 30, MaxList: 1024, MaxWriteReply: 64, CopyChunk: 8 << 20,
 		ContextCache: 256, LogEntries: 1000, LogTrim: 100, DupsTracked: 1000, ComplaintTime: 30 * time.Second,
+		WatchTimeout: 30 * time.Second, NotifyTimeout: 30 * time.Second,
 		RemoveBatch: 64, BackoffOnInactive: true, DefaultClasses: map[string]bool{},
 	}
 	for _, name := range []string{"cephfs", "hello", "journal", "lock", "log", "numops", "otp", "rbd", "refcount", "rgw",

@@ -36,7 +36,10 @@ type objectContext struct {
 	fetching *copyOp
 	waiting  []*Request
 
-	lru *list.Element // in contexts.order
+	watches  []*watch  // in order
+	notifies []*notify // by id
+
+	lru *list.Element // in contexts.order; nil while the object is watched
 }
 
 // whiteout reports whether the object is there for its clones only.
@@ -48,13 +51,15 @@ func (o *objectContext) stored() bool { return o.exists || o.whiteout() }
 // contexts are the objects that were used lately.
 type contexts struct {
 	byID  map[object.ID]*objectContext
-	order list.List // of *objectContext, most recently used first
+	order list.List // of *objectContext, most recently used first; without those that are watched
 }
 
 // object returns the context of an object.
 func (p *PG) object(id object.ID) (*objectContext, error) {
 	if o := p.objects.byID[id]; o != nil {
-		p.objects.order.MoveToFront(o.lru)
+		if o.lru != nil {
+			p.objects.order.MoveToFront(o.lru)
+		}
 		return o, nil
 	}
 	o := &objectContext{id: id}
@@ -102,7 +107,7 @@ func (p *PG) loadSnaps(o *objectContext) error {
 // of which nothing is under way. Nobody may hold a context over a call.
 func (p *PG) shrinkContexts() {
 	at := p.objects.order.Back()
-	for excess := len(p.objects.byID) - p.env.Config.ContextCache; excess > 0 && at != nil; excess-- {
+	for excess := p.objects.order.Len() - p.env.Config.ContextCache; excess > 0 && at != nil; excess-- {
 		o := at.Value.(*objectContext)
 		at = at.Prev()
 		if o.pending <= p.durable && o.fetching == nil && at != nil {

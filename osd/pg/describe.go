@@ -71,6 +71,10 @@ func describeOp(op *msg.Op) string {
 		return fmt.Sprintf("%s (%d) in=%db", name, valueLen, nameLen+valueLen)
 	case msg.OpSetAllocHint:
 		return fmt.Sprintf("%s object_size %d write_size %d", name, off, n)
+	case msg.OpWatch:
+		return describeWatch(op)
+	case msg.OpNotify:
+		return fmt.Sprintf("%s cookie %d", name, op.U64(0))
 	}
 	return name
 }

@@ -70,8 +70,10 @@
 // "oi" ([ObjectInfo]), heads with "ss" ([SnapSet]) if a snapshot concerned them,
 // users' attributes with "_" before their names, and the group's own object,
 // whose name is empty and which holds in its omap "info" ([Info], written when an
-// interval begins), the index of clones, and the log, one key for each entry. The newest entry also carries the figures of Info that change with
-// every write, so that a write costs one key. See doc/format/pg.md.
+// interval begins), the index of clones, the names of the objects that are
+// watched, and the log, one key for each entry. The newest entry also carries
+// the figures of Info that change with every write, so that a write costs one
+// key. See doc/format/pg.md.
 //
 // No compatibility promise.
 package pg

@@ -32,8 +32,9 @@ type execution struct {
 	replaced bool // the head's attributes are not those it had
 
 	stats       Stats // change
-	modify      bool  // something was staged
-	userModify  bool  // something that clients see as a new version
+	effects     effects
+	modify      bool // something was staged
+	userModify  bool // something that clients see as a new version
 	userVersion uint64
 	keepMTime   bool // the object brings its own
 	current     int  // operation that runs
@@ -148,6 +149,7 @@ func (x *execution) removeObject() error {
 	}
 	x.resize(0)
 	x.info.Flags = 0
+	x.dropWatchers()
 	x.wrote(0)
 	return nil
 }
@@ -209,6 +211,10 @@ func (x *execution) do(op *msg.Op) error {
 		return x.opListWatchers(op)
 	case msg.OpListSnaps:
 		return x.opListSnaps(op)
+	case msg.OpNotify:
+		return x.opNotify(op)
+	case msg.OpNotifyAck:
+		return x.opNotifyAck(op)
 
 	case msg.OpWrite:
 		return x.opWrite(op)
@@ -228,6 +234,8 @@ func (x *execution) do(op *msg.Op) error {
 		return x.removeObject()
 	case msg.OpSetAllocHint:
 		return x.opSetAllocHint(op)
+	case msg.OpWatch:
+		return x.opWatch(op)
 	case opStartSync, msg.OpUndirty:
 		return nil
 
@@ -272,8 +280,7 @@ func (x *execution) do(op *msg.Op) error {
 	case msg.OpCopyFrom, msg.OpCopyFrom2:
 		return x.opCopyFrom(op)
 	}
-	// Watch and notify come with watches; temporary maps
-	// (tmap) and the operations of cache tiers are history.
+	// Temporary maps (tmap) and the operations of cache tiers are history.
 	return errno.EOPNOTSUPP
 }
 

@@ -61,6 +61,7 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 	case p.unsettled:
 		p.settle(now)
 	default:
+		p.dropBlocklisted(now)
 		p.refetch()
 		if p.created && m.Epoch-p.info.Epoch > rememberEvery {
 			txn := new(objstore.Txn)
@@ -104,6 +105,7 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 	if oldPool != nil && p.pool.PGNum != oldPool.PGNum {
 		h.LastEpochSplit = e
 	}
+	p.dropWatches()
 	p.dropWaiting()
 	p.role = roleStray
 	p.unsettled = true
@@ -151,6 +153,7 @@ func (p *PG) settle(now time.Time) {
 	p.changed = true
 	switch p.role {
 	case roleActive:
+		p.loadWatches(now)
 		p.unblock()
 	case roleStray:
 		clear(p.backoffs)
@@ -242,6 +245,7 @@ func (p *PG) unblock() {
 
 // remove begins to take a group away whose pool is gone.
 func (p *PG) remove(now time.Time) {
+	p.dropWatches()
 	p.dropWaiting()
 	p.forgetContexts()
 	clear(p.backoffs)

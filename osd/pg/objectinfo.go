@@ -25,6 +25,7 @@ type ObjectInfo struct {
 	// Hints, for those who ask; the store takes none.
 	ExpectedSize, ExpectedWrite uint64
 	HintFlags                   uint32
+	Watchers                    []WatchInfo // in order; shared, never changed in place
 }
 
 // ObjectFlags are object_info_t's, with its numbers.
@@ -36,7 +37,7 @@ const (
 	ObjectOmap     ObjectFlags = 1 << 3 // it has or had an omap
 )
 
-const objectInfoVersion = 1
+const objectInfoVersion = 2
 
 func (i *ObjectInfo) Encode(e *wire.Encoder) {
 	m := e.Begin(objectInfoVersion, 1)
@@ -53,6 +54,7 @@ func (i *ObjectInfo) Encode(e *wire.Encoder) {
 	e.U64(i.ExpectedSize)
 	e.U64(i.ExpectedWrite)
 	e.U32(i.HintFlags)
+	wire.EncodeSlice(e, i.Watchers, func(w WatchInfo) { w.encode(e) })
 	e.End(m)
 }
 
@@ -71,6 +73,9 @@ func (i *ObjectInfo) Decode(d *wire.Decoder) {
 	i.ExpectedSize = d.U64()
 	i.ExpectedWrite = d.U64()
 	i.HintFlags = d.U32()
+	if env.Version >= 2 {
+		i.Watchers = wire.DecodeSlice(d, minWatchInfo, func() (w WatchInfo) { w.decode(d); return w })
+	}
 	d.End(env)
 }
 

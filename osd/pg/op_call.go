@@ -335,14 +335,3 @@ func (c *classContext) ClearOmap() error {
 	}
 	return c.x.dropOmap()
 }
-
-// opListWatchers: nobody watches yet.
-func (x *execution) opListWatchers(op *msg.Op) error {
-	var e wire.Encoder
-	m := e.Begin(1, 1)
-	e.U32(0)
-	e.End(m)
-	out(op, e.Bytes())
-	x.didRead(0)
-	return nil
-}

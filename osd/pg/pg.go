@@ -3,6 +3,7 @@ package pg
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,11 +28,15 @@ type Env struct {
 	Full bool
 	// ReadErrors counts what the store could not read.
 	ReadErrors uint64
+	// Shard is which of the daemon's Shards loops this is.
+	Shard, Shards int
 
 	ready Ready
 	taken bool
 	again []*Request // to be taken up again, in order
 	exec  execution  // of the step that runs; kept for its space
+
+	notifies uint32 // that were begun
 }
 
 // Ready returns what was decided since the last call.
@@ -59,6 +64,16 @@ func (e *Env) Next() *Request {
 	e.again[0] = nil
 	e.again = e.again[1:]
 	return r
+}
+
+// DropSession forgets the requests of a connection that has ended.
+func (e *Env) DropSession(s *Session) {
+	e.again = slices.DeleteFunc(e.again, func(r *Request) bool {
+		if r.Session == s {
+			e.Drop(r)
+		}
+		return r.Session == s
+	})
 }
 
 // Pending is the number of requests that are to be taken up again.
@@ -127,6 +142,10 @@ type PG struct {
 
 	fetches   map[uint64]*objectContext
 	nextFetch uint64
+
+	watched     map[object.ID]*objectContext // those with watches
+	alarm       time.Time                    // no watch or notification ends before; zero: there is none
+	outstanding outstanding
 
 	backoffs    map[*Session]uint64 // id of the one that a client was sent
 	nextBackoff uint64
@@ -307,12 +326,15 @@ func (p *PG) out() *Ready { return p.env.out() }
 // the group's Env.
 func (p *PG) Ready() Ready { return p.env.Ready() }
 
-// Wake is when the group next wants a Tick: never, so far. What it waits for
-// comes as an event.
-func (p *PG) Wake() time.Time { return time.Time{} }
+// Wake is when the group next wants a Tick; zero: what it waits for comes as an
+// event.
+func (p *PG) Wake() time.Time { return p.alarm }
 
 // Step takes in one event.
 func (p *PG) Step(now time.Time, in Event) {
+	if _, refused := in.(SubmitFailed); !refused {
+		p.settleEffects(now)
+	}
 	switch in := in.(type) {
 	case *Request:
 		p.request(now, in)
@@ -328,7 +350,9 @@ func (p *PG) Step(now time.Time, in Event) {
 		// The client has stopped; nothing waits for that.
 	case SessionClosed:
 		p.onSessionClosed(in.Session)
+		p.disconnectSession(now, in.Session)
 	case Tick:
+		p.watchTick(now)
 	default:
 		panic(fmt.Sprintf("BUG: pg %v: event %T", p.id, in))
 	}
@@ -438,7 +462,8 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 	}
 	p.flights = p.flights[:n]
 	p.nextToken--
-	if f.req == nil {
+	p.outstanding = outstanding{}
+	if f.req == nil && f.undo.logged == 0 {
 		// A record of an interval, which can be made again from the maps; or the
 		// collection itself.
 		if _, err := p.env.Store.Stat(p.coll, p.meta); err != nil && p.role != roleGone {
@@ -453,6 +478,11 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 	f.undo.object.restore()
 	if f.undo.clone != nil {
 		f.undo.clone.restore()
+	}
+	if f.req == nil {
+		p.note(NoteCluster, "no space to remove watches", in.Err)
+		p.keepWatches(now, f.undo.object.object)
+		return
 	}
 	p.note(NoteCluster, "no space for a write", in.Err)
 	p.refuse(f.req, in.Err)
@@ -513,6 +543,7 @@ func (p *PG) check() {
 			panic(fmt.Sprintf("BUG: pg %v: %d requests wait at %v for nothing", p.id, len(o.waiting), id))
 		}
 	}
+	p.checkWatches()
 	for id, o := range p.fetches {
 		if o.fetching == nil || o.fetching.id != id || p.objects.byID[o.id] != o {
 			panic(fmt.Sprintf("BUG: pg %v: fetch %d of nobody", p.id, id))

@@ -88,14 +88,19 @@ func (p *PG) splitMore(now time.Time) {
 			p.fail(fmt.Errorf("pg %v: split: %v is not of this group: %w", p.id, id, errno.EIO))
 			return
 		}
-		st, err := p.footprint(id)
+		i, err := p.storedInfo(id)
 		if err != nil {
 			p.fail(fmt.Errorf("pg %v: split: %w", p.id, err))
 			return
 		}
+		st := i.footprint()
 		c.Stats.Add(&st)
 		p.info.Stats.sub(&st)
 		txn.Rename(p.coll, id, objstore.PGColl(c.PG), id)
+		if len(i.Watchers) > 0 {
+			p.indexWatched(txn, id, true, false)
+			newPG(p.env, c.PG).indexWatched(txn, id, false, true)
+		}
 	}
 	s.at = next
 	if next.Max {
@@ -107,21 +112,25 @@ func (p *PG) splitMore(now time.Time) {
 	p.submit(txn, nil, nil, object.Version{}, undo{}).must = true
 }
 
-// footprint is what an object adds to the sums.
-func (p *PG) footprint(id object.ID) (s Stats, err error) {
+// storedInfo reads the info of an object that is there.
+func (p *PG) storedInfo(id object.ID) (i ObjectInfo, err error) {
 	raw, err := p.env.Store.Attr(p.coll, id, attrInfo)
+	if err == nil {
+		err = wire.Unmarshal(raw, &i)
+	}
 	if err != nil {
-		return s, fmt.Errorf("info of %v: %w", id, err)
+		err = fmt.Errorf("info of %v: %w", id, err)
 	}
-	var i ObjectInfo
-	if err := wire.Unmarshal(raw, &i); err != nil {
-		return s, fmt.Errorf("info of %v: %w", id, err)
-	}
-	s = Stats{Bytes: int64(i.Size), Objects: 1}
+	return i, err
+}
+
+// footprint is what an object adds to the sums.
+func (i *ObjectInfo) footprint() Stats {
+	s := Stats{Bytes: int64(i.Size), Objects: 1}
 	if i.Flags&ObjectOmap != 0 {
 		s.OmapObjects = 1
 	}
-	return s, nil
+	return s
 }
 
 // openChildren makes the new groups, or finds them where a splitting was cut

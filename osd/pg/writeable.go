@@ -79,7 +79,7 @@ func (p *PG) stageClone(txn *objstore.Txn, x *execution, ss *SnapSet) (*objectUn
 	was := remember(o)
 	at := p.next()
 	o.exists, o.info = true, head.info
-	o.info.Version, o.info.Prior = at, head.info.Version
+	o.info.Version, o.info.Prior, o.info.Watchers = at, head.info.Version, nil
 
 	txn.Clone(p.coll, head.id, o.id)
 	txn.SetAttr(p.coll, o.id, attrInfo, wire.Marshal(&o.info))
