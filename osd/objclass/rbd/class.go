@@ -14,6 +14,7 @@ const (
 // families are the tables of methods, one per file.
 var families = []objclass.Class{
 	headerMethods,
+	mirrorMethods, mirrorStatusMethods, mirrorInstanceMethods, migrationMethods,
 	directoryMethods, trashMethods, groupMethods, namespaceMethods,
 }
 
