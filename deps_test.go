@@ -18,8 +18,8 @@ var layer = map[string]int{
 	"wire": 0, "buffer": 0, "errno": 0, "entity": 0, "object": 0, "erasure": 0, "metric": 0, "config": 0, "jsonfmt": 0, "disk": 0,
 	"crush": 1, "cephx": 1, "msg": 1, "clsrbd": 1, "monmap": 1, "osdmap": 1, "mgrmap": 1, "fsmap": 1,
 	"msgr": 2, "objstore": 2,
-	"rados": 3,
-	"mon":   4, "osd": 4,
+	"rados": 3, "rbd": 3,
+	"mon": 4, "osd": 4,
 	"node": 6, "cli": 6, "cmd": 6, "pulpotest": 6, "test": 6, "bench": 6, "sim": 6, "internal": 6,
 }
 
@@ -31,6 +31,7 @@ var sameLayer = map[[2]string]string{
 	{"osdmap", "crush"}:   "a map carries its CRUSH map",
 	{"osdmap", "msg"}:     "an fsid is an fsid",
 	{"monmap", "msg"}:     "an fsid is an fsid",
+	{"rbd", "rados"}:      "images are objects",
 	{"cli", "node"}:       "subcommands run daemons",
 	{"cmd", "cli"}:        "main",
 	{"pulpotest", "node"}: "a cluster inside a test",
@@ -48,7 +49,7 @@ var impure = []string{"net", "os/exec", "net/http", "math/rand", "math/rand/v2"}
 // A daemon imports neither another daemon nor a client, and a client no daemon:
 // clients must serve stock clusters too.
 var strangers = map[string][]string{
-	"mon": {"osd", "rados"}, "osd": {"mon", "rados"}, "rados": {"mon", "osd"},
+	"mon": {"osd", "rados", "rbd"}, "osd": {"mon", "rados", "rbd"}, "rados": {"mon", "osd"}, "rbd": {"mon", "osd"},
 	"msgr": {"msg", "cephx"}, // it knows no bodies and no tickets
 }
 

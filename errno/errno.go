@@ -28,6 +28,7 @@ const (
 	EIO          Errno = 5
 	ENXIO        Errno = 6
 	E2BIG        Errno = 7
+	ENOEXEC      Errno = 8
 	EBADF        Errno = 9
 	EAGAIN       Errno = 11
 	ENOMEM       Errno = 12
@@ -77,7 +78,7 @@ const EBLOCKLISTED = ESHUTDOWN
 
 var names = map[Errno]string{
 	EPERM: "Operation not permitted", ENOENT: "No such file or directory", EINTR: "Interrupted system call",
-	EIO: "Input/output error", ENXIO: "No such device or address", E2BIG: "Argument list too long",
+	EIO: "Input/output error", ENXIO: "No such device or address", E2BIG: "Argument list too long", ENOEXEC: "Exec format error",
 	EBADF: "Bad file descriptor", EAGAIN: "Resource temporarily unavailable", ENOMEM: "Cannot allocate memory",
 	EACCES: "Permission denied", EBUSY: "Device or resource busy", EEXIST: "File exists",
 	EXDEV: "Invalid cross-device link", ENODEV: "No such device", ENOTDIR: "Not a directory",

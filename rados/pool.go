@@ -192,3 +192,6 @@ func (p *Pool) Locate(name string) (pgid string, osds []int, err error) {
 
 // NamespaceName is the namespace of the handle.
 func (p *Pool) NamespaceName() string { return p.ns }
+
+// Cluster is the connection that the handle belongs to.
+func (p *Pool) Cluster() *Cluster { return p.c }
