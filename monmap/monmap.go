@@ -40,6 +40,15 @@ func (f Features) Names() []string {
 	return s
 }
 
+// FeatureByName is the inverse of Names for one feature.
+func FeatureByName(name string) (Features, bool) {
+	i := slices.Index(featureNames, name)
+	if i < 0 {
+		return 0, false
+	}
+	return 1 << i, true
+}
+
 func (f Features) encode(e *wire.Encoder) {
 	m := e.Begin(1, 1)
 	e.U64(uint64(f))

@@ -146,6 +146,14 @@ func (p *pgmap) osdIDs() []int32 {
 	return ids
 }
 
+// group returns one group, nil if there is none of that id.
+func (p *pgmap) group(pg object.PG) *msg.PGStat {
+	if q := p.pools[pg.Pool]; q != nil && uint64(pg.Seed) < uint64(len(q.groups)) {
+		return &q.groups[pg.Seed]
+	}
+	return nil
+}
+
 // groups yields all groups in order.
 func (p *pgmap) groups() iter.Seq[*msg.PGStat] {
 	return func(yield func(*msg.PGStat) bool) {

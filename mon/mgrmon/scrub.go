@@ -12,6 +12,12 @@ func (s *Service) scrubCommands(t *command.Table) {
 	for _, op := range []string{"scrub", "deep-scrub", "repair"} {
 		t.Read("pg "+op, func(c *command.Call) command.Reply { return s.scrubPG(c, op) })
 		t.Read("osd "+op, func(c *command.Call) command.Reply { return s.scrubOSDs(c, op) })
+		t.Read("osd pool "+op, func(c *command.Call) command.Reply {
+			if _, r := s.poolArgs(c); r.Failed() {
+				return r
+			}
+			return noScrub(op)
+		})
 	}
 }
 
@@ -25,7 +31,7 @@ func (s *Service) scrubPG(c *command.Call, op string) command.Reply {
 	if err != nil {
 		return command.Fail(errno.EINVAL, "invalid pgid '%s'", c.Str("pgid"))
 	}
-	if q := p.pools[pg.Pool]; q == nil || uint64(pg.Seed) >= uint64(len(q.groups)) {
+	if p.group(pg) == nil {
 		return command.Fail(errno.ENOENT, "pg %v does not exist", pg)
 	}
 	if p.m.PGToUpActing(pg).ActingPrimary < 0 {

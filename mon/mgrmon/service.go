@@ -59,6 +59,8 @@ func (s *Service) Commands(t *command.Table) {
 	s.perfCommands(t)
 	s.safetyCommands(t)
 	s.scrubCommands(t)
+	s.recoveryCommands(t)
+	s.reweightCommands(t)
 }
 
 // Messages are the types it takes.
@@ -101,6 +103,13 @@ func (s *Service) ready() bool {
 func (s *Service) intOption(name string, def int64) int64 {
 	if n, err := strconv.ParseInt(s.h.Option(name), 10, 64); err == nil {
 		return n
+	}
+	return def
+}
+
+func (s *Service) floatOption(name string, def float64) float64 {
+	if f, err := strconv.ParseFloat(s.h.Option(name), 64); err == nil {
+		return f
 	}
 	return def
 }

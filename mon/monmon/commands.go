@@ -2,6 +2,7 @@ package monmon
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ func (m *Service) Commands(t *command.Table) {
 	t.Read("mon dump", m.dump)
 	t.Read("mon getmap", m.getmap)
 	t.Read("mon stat", m.stat)
-	t.Read("mon feature ls", m.featureLs)
+	m.featureCommands(t)
 	t.Read("quorum_status", m.quorumStatus)
 	t.Read("fsid", m.fsid)
 	t.Read("time-sync-status", m.timeSync)
@@ -130,28 +131,6 @@ func (m *Service) stat(c *command.Call) command.Reply {
 						f.Str("name", n)
 					})
 				}
-			})
-		})
-	}).LineUnlessPlain(c)
-}
-
-func (m *Service) featureLs(c *command.Call) command.Reply {
-	all, on := monmap.FeaturesPacific.Names(), m.m.Persistent.Names()
-	required := append(append([]string(nil), on...), m.m.Optional.Names()...)
-	return c.Either(func() string {
-		join := func(s []string) string { return "[" + strings.Join(s, ",") + "]" }
-		return fmt.Sprintf("all features\n\tsupported: %s\n\tpersistent: %s\non current monmap (epoch %d)\n\tpersistent: %s\n\trequired: %s\n",
-			join(all), join(all), m.m.Epoch, join(on), join(required))
-	}, func(f *jsonfmt.Formatter) {
-		f.Object("features", func() {
-			f.Object("all", func() {
-				f.Strs("supported", all)
-				f.Strs("persistent", all)
-			})
-			f.Object("monmap", func() {
-				f.Strs("persistent", on)
-				f.Strs("optional", m.m.Optional.Names())
-				f.Strs("required", required)
 			})
 		})
 	}).LineUnlessPlain(c)
@@ -269,8 +248,23 @@ func (m *Service) minimalConf(*command.Call) command.Reply {
 }
 
 func (m *Service) add(c *command.Call) command.Reply {
-	if _, err := parseMonAddr(c.Str("addr")); err != nil {
+	addrs, err := parseMonAddr(c.Str("addr"))
+	if err != nil {
 		return command.Fail(errno.EINVAL, "addr %sdoes not parse", c.Str("addr"))
+	}
+	name := c.Str("name")
+	if mon := m.m.Mons[name]; mon != nil {
+		if mon.Addrs.Equal(addrs) {
+			return command.Reply{}
+		}
+		return command.Fail(errno.EEXIST, "mon.%s already exists at address %v", name, mon.Addrs)
+	}
+	for _, n := range m.m.Ranks {
+		for _, a := range addrs {
+			if slices.ContainsFunc(m.m.Mons[n].Addrs, func(b entity.Addr) bool { return a.AP == b.AP }) {
+				return command.Fail(errno.EEXIST, "mon.%s already exists at address %v", n, a)
+			}
+		}
 	}
 	return command.Fail(errno.EOPNOTSUPP, "this cluster cannot change its monitors yet")
 }

@@ -208,69 +208,11 @@ func (s *Service) cmdSetMaxOSD(c *command.Call) command.Reply {
 
 // cmdUtilization shows how evenly the groups are spread.
 func (s *Service) cmdUtilization(c *command.Call) command.Reply {
-	m := s.cur
-	count := make([]int, m.MaxOSD)
-	total := 0
-	for _, id := range poolIDs(m) {
-		p := m.Pools[id]
-		total += int(p.PGNum) * int(p.Size)
-		for seed := range p.PGNum {
-			for _, o := range m.PGToUpActing(object.PG{Pool: id, Seed: seed}).Up {
-				if o >= 0 && o < m.MaxOSD {
-					count[o]++
-				}
-			}
-		}
-	}
-	n := 0 // OSDs that are up and in
-	least, most := int32(-1), int32(-1)
-	for o := range m.MaxOSD {
-		if !m.IsUp(o) || m.IsOut(o) {
-			continue
-		}
-		n++
-		if least < 0 || count[o] < count[least] {
-			least = o
-		}
-		if most < 0 || count[o] > count[most] {
-			most = o
-		}
-	}
-	if n == 0 {
+	spread, ok := SpreadOf(s.cur, nil, nil)
+	if !ok {
 		return command.Reply{}
 	}
-	avg := uint64(total / n)
-	dev := 0.0
-	for o := range m.MaxOSD {
-		if m.IsUp(o) && m.IsIn(o) {
-			d := float64(count[o]) - float64(avg)
-			dev += d * d
-		}
-	}
-	dev = math.Sqrt(float64(float32(dev / float64(n))))
-	baseline := math.Sqrt(float64(avg) * (1 - 1/float64(n)))
-	// Ceph computes in single precision.
-	single := func(v float64) float64 { return float64(float32(v)) }
-	plain := func() string {
-		out := fmt.Sprintf("avg %d\nstddev %s (expected baseline %s)\n", avg, jsonfmt.Short(single(dev)), jsonfmt.Short(single(baseline)))
-		if avg > 0 {
-			part := func(o int32) string { return jsonfmt.Short(float64(float32(count[o]) / float32(avg))) }
-			out += fmt.Sprintf("min osd.%d with %d pgs (%s * mean)\n", least, count[least], part(least))
-			out += fmt.Sprintf("max osd.%d with %d pgs (%s * mean)\n", most, count[most], part(most))
-		}
-		return out
-	}
-	return c.Either(plain, func(f *jsonfmt.Formatter) {
-		f.Object("utilization", func() {
-			f.Uint("avg_pgs", avg)
-			f.Float("std_dev", single(dev))
-			f.Float("expected_baseline_std_dev", single(baseline))
-			f.Int("min_osd", int64(least))
-			f.Int("min_osd_pgs", int64(count[least]))
-			f.Int("max_osd", int64(most))
-			f.Int("max_osd_pgs", int64(count[most]))
-		})
-	})
+	return c.Either(spread.Text, spread.Dump)
 }
 
 func (s *Service) cmdObjectMap(c *command.Call) command.Reply {

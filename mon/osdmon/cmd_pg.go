@@ -22,6 +22,7 @@ func (s *Service) pgCommands(t *command.Table) {
 	t.Write("osd rm-pg-upmap", s.withPG("pg %v does not exist", s.cmdRmUpmap))
 	t.Write("osd pg-upmap-items", s.withPG("pg %v does not exist", s.cmdUpmapItems))
 	t.Write("osd rm-pg-upmap-items", s.withPG("pg %v does not exist", s.cmdRmUpmapItems))
+	t.Write("osd force-create-pg", s.withPG("pg %v should not exist", s.cmdForceCreate))
 	t.Write("pg repeer", s.withPG("pg '%v' does not exist", s.cmdRepeer))
 }
 
@@ -208,4 +209,16 @@ func (s *Service) cmdRepeer(_ *command.Call, pg object.PG, _ *osdmap.Pool) comma
 		}
 	}
 	return command.Fail(errno.EAGAIN, "not enough up OSDs in the cluster to force repeer")
+}
+
+// cmdForceCreate is to make a group anew whose replicas are all lost. OSDs make
+// groups of new pools only, so it is refused, after the questions that come
+// first.
+func (s *Service) cmdForceCreate(c *command.Call, pg object.PG, _ *osdmap.Pool) command.Reply {
+	if !c.Bool("yes_i_really_mean_it") {
+		return command.Fail(errno.EPERM, "This command will recreate a lost (as in data lost) PG with data in it, such that the cluster will give up "+
+			"ever trying to recover the lost data.  Do this only if you are certain that all copies of the PG are in fact lost and you are "+
+			"willing to accept that the data is permanently destroyed.  Pass --yes-i-really-mean-it to proceed.")
+	}
+	return command.Fail(errno.EOPNOTSUPP, "force-create-pg is not supported: this release cannot make pg %v anew", pg)
 }
