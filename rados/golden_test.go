@@ -252,6 +252,11 @@ var builders = map[string]func(r *ReadOp, w *WriteOp, ops []msg.Op) func() strin
 		w.breakLock(name, who, d.Str())
 		return nil
 	},
+	"notify-ack": func(r *ReadOp, _ *WriteOp, _ []msg.Op) func() string {
+		r.notifyAck(43<<32|2, 0x273a470, []byte("ack"))
+		return nil
+	},
+	"watch": func(_ *ReadOp, w *WriteOp, ops []msg.Op) func() string { w.unwatch(ops[0].U64(0)); return nil },
 	"create,writefull": func(_ *ReadOp, w *WriteOp, ops []msg.Op) func() string {
 		w.Create(false).MayFail()
 		w.WriteFull(ops[1].In.Bytes())
@@ -333,6 +338,31 @@ func TestRequestsAndAnswersOfStockClients(t *testing.T) {
 	}
 }
 
+func TestNotifyResultsOfStockOSD(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"":                 "{Replies:[] TimedOut:[]}",
+		"0000000000000000": "{Replies:[] TimedOut:[]}",
+		"010000002e1100000000000070a47302000000000300000061636b00000000": "{Replies:[{WatcherID:{Client:4398 Cookie:41133168} Payload:[97 99 107]}] TimedOut:[]}",
+		"01000000e910000000000000e0ca1440000000000700000061636b6461746101000000e91000000000000040e4144000000000": "{Replies:[{WatcherID:{Client:4329 Cookie:1075104480} Payload:[97 99 107 100 97 116 97]}] " +
+			"TimedOut:[{Client:4329 Cookie:1075110976}]}",
+	} {
+		b, err := hex.DecodeString(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := decodeNotifyResult(b)
+		if got := fmt.Sprintf("%+v", r); err != nil || got != want {
+			t.Errorf("%s: %s, %v", in, got, err)
+		}
+		if len(b) > 1 {
+			if r, err := decodeNotifyResult(b[:len(b)-1]); !errors.Is(err, errno.EBADMSG) || r.Replies != nil {
+				t.Errorf("%s, cut: %+v, %v", in, r, err)
+			}
+		}
+	}
+}
+
 func TestListingOfStockOSD(t *testing.T) {
 	t.Parallel()
 	i := slices.IndexFunc(exchanges(t), func(x exchange) bool { return x.kind == "pgnls" })
@@ -395,5 +425,6 @@ func FuzzAnswers(f *testing.F) {
 		}
 		_, _, _ = decodeListing(out)
 		_, _ = decodeLockInfo(out)
+		_, _ = decodeNotifyResult(out)
 	})
 }

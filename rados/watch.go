@@ -64,12 +64,16 @@ type Notification struct {
 // Ack answers a notification, once. The one who notified waits for it.
 func (n *Notification) Ack(ctx context.Context, reply []byte) error {
 	var op ReadOp
+	op.notifyAck(n.ID, n.w.Cookie(), reply)
+	return n.w.p.Query(ctx, n.w.name, &op)
+}
+
+func (op *ReadOp) notifyAck(id, cookie uint64, reply []byte) {
 	var e wire.Encoder
-	e.U64(n.ID)
-	e.U64(n.w.linger.Cookie())
+	e.U64(id)
+	e.U64(cookie)
 	e.Blob(reply)
 	op.add(msg.OpNotifyAck, e.Bytes(), nil)
-	return n.w.p.Query(ctx, n.w.name, &op)
 }
 
 // WatchOption changes a watch.
@@ -238,18 +242,20 @@ func (w *Watch) Close(ctx context.Context) (err error) {
 		if w.Err() != nil {
 			return
 		}
-		err = w.p.mutate(ctx, w.name, func(op *WriteOp) {
-			op.add(msg.OpWatch, nil, func(o *msg.Op) {
-				o.PutU64(0, w.linger.Cookie())
-				o.SetWatch(msg.WatchUnwatch, 0, 0)
-			})
-		})
+		err = w.p.mutate(ctx, w.name, func(op *WriteOp) { op.unwatch(w.Cookie()) })
 	})
 	select {
 	case <-w.ended:
 	case <-ctx.Done():
 	}
 	return err
+}
+
+func (op *WriteOp) unwatch(cookie uint64) {
+	op.add(msg.OpWatch, nil, func(o *msg.Op) {
+		o.PutU64(0, cookie)
+		o.SetWatch(msg.WatchUnwatch, 0, 0)
+	})
 }
 
 // WatcherID names a watch in the cluster: the client's Cluster.InstanceID and

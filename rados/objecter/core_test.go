@@ -114,7 +114,7 @@ func (k *talk) expect(why string, in Event, want ...string) {
 			if (b.Flags&msg.FlagRetry != 0) != (b.Retry > 0) {
 				k.t.Fatalf("%s: retry %d with flags %#x", why, b.Retry, b.Flags)
 			}
-			got = append(got, fmt.Sprintf("osd.%d: #%d %s in %v e%d%s", k.osd(s.Session), s.TID, b.OID, b.PG, b.Epoch, retry))
+			got = append(got, fmt.Sprintf("osd.%d: #%d %s in %v e%d%s%s", k.osd(s.Session), s.TID, b.OID, b.PG, b.Epoch, retry, lingerWords(&b.Ops[0])))
 		case *msg.OSDBackoff:
 			got = append(got, fmt.Sprintf("osd.%d: backoff %d acknowledged", k.osd(s.Session), b.ID))
 		}
@@ -131,6 +131,9 @@ func (k *talk) expect(why string, in Event, want ...string) {
 			how = d.Err.Error()
 		}
 		got = append(got, fmt.Sprintf("#%d %s", d.Op.TID(), how))
+	}
+	for _, n := range r.Notices {
+		got = append(got, noticeWords(n))
 	}
 	if !slices.Equal(got, want) {
 		k.t.Fatalf("%s:\n got  %s\n want %s", why, strings.Join(got, "\n      "), strings.Join(want, "\n      "))
@@ -551,6 +554,9 @@ func randomLife(t *testing.T, r *rand.Rand, seed uint64) {
 	done, cancelled, submitted := 0, 0, 0
 	settle := false
 
+	var watches []*Linger
+	registered := map[*Linger]int{}
+
 	step := func(in Event) {
 		c.Step(now, in)
 		if err := c.Check(); err != nil {
@@ -588,6 +594,11 @@ func randomLife(t *testing.T, r *rand.Rand, seed uint64) {
 			delete(live, d.Op.TID())
 			done++
 		}
+		for _, n := range ready.Notices {
+			if registered[n.Linger]++; n.Kind != Registered || n.Err != nil || registered[n.Linger] > 1 {
+				t.Fatalf("seed %d: %s", seed, noticeWords(n))
+			}
+		}
 		if ready.AskNewest {
 			t.Fatalf("seed %d: no pool is unknown", seed)
 		}
@@ -602,11 +613,19 @@ func randomLife(t *testing.T, r *rand.Rand, seed uint64) {
 	}
 	step(newMap(shuffle))
 	for i := range 400 {
-		now = now.Add(time.Duration(r.IntN(int(time.Second))))
+		now = now.Add(time.Duration(r.IntN(int(5 * time.Second))))
 		if i > 350 {
 			settle = true
 		}
-		switch n := r.IntN(12); {
+		switch n := r.IntN(14); {
+		case n == 12 && !settle:
+			w := &Linger{Object: fmt.Sprintf("o%d", r.IntN(6)), Locator: object.Locator{Pool: 1, Hash: -1}}
+			watches = append(watches, w)
+			step(Begin{w})
+		case n == 13 && len(watches) > 5:
+			j := r.IntN(len(watches))
+			step(End{watches[j]})
+			watches = slices.Delete(watches, j, j+1)
 		case n < 4 && !settle:
 			op := write(fmt.Sprintf("o%d", r.IntN(6)))
 			submitted++
@@ -661,7 +680,8 @@ func randomLife(t *testing.T, r *rand.Rand, seed uint64) {
 			m.acting[object.PG{Pool: 1, Seed: s}] = []int32{int32(s % 3)}
 		}
 	}))
-	for i := 0; len(live) > 0; i++ {
+	registering := func(w *Linger) bool { return w.op != nil }
+	for i := 0; len(live) > 0 || slices.ContainsFunc(watches, registering); i++ {
 		if i > 1000 {
 			t.Fatalf("seed %d: %d operations are never answered: %+v", seed, len(live), c.Stats())
 		}
@@ -678,6 +698,12 @@ func randomLife(t *testing.T, r *rand.Rand, seed uint64) {
 		}
 		now = now.Add(maxReopen)
 		step(Tick{})
+	}
+	step(newMap(func(*testMap) {})) // who is lost registers now at the latest
+	for i, w := range watches {
+		if w.session == nil || registered[w] != 1 {
+			t.Fatalf("seed %d: watch %d of %d is not registered: %+v", seed, i, len(watches), w)
+		}
 	}
 	if done+cancelled != submitted {
 		t.Fatalf("seed %d: %d submitted, %d done, %d given up", seed, submitted, done, cancelled)

@@ -21,12 +21,19 @@
 // is sent again. It keeps its tid: the OSD finds the tid in its log and answers
 // a write that was already done instead of doing it twice.
 //
+// Watches and notifies are more than one question and answer. They are a [Linger],
+// which makes the operations that it needs itself: to register, to ping, and to
+// register anew when its interval or its session has ended.
+//
 // # What always holds
 //
 //   - tids only grow, and what is sent on one session for one object is sent in
 //     the order of the tids, in the first round and in each later one.
 //   - an operation is in at most one session, that of its current primary.
 //   - an operation is completed exactly once, or cancelled.
+//   - an interest is either registered, over the session of its current primary,
+//     or an operation to register it is under way. Its last notice, if it was
+//     not ended before, is of its end.
 //   - maps are folded in epoch by epoch; where epochs are missing everything is
 //     sent again, since an interval may have passed unseen.
 //

@@ -289,6 +289,9 @@ func (c *Core) checkLingers() error {
 		if (l.op == nil) != (l.session != nil) || l.session != nil && c.byOSD[l.session.osd] != l.session {
 			errs = append(errs, fmt.Errorf("cookie %d: registering %v, session %v", cookie, l.op != nil, l.session))
 		}
+		if s := l.session; s != nil && (!s.up || s.osd != l.place.target.place.Primary) {
+			errs = append(errs, fmt.Errorf("cookie %d: registered with osd.%d (up %v), its primary is osd.%d", cookie, s.osd, s.up, l.place.target.place.Primary))
+		}
 		for _, op := range []*Op{l.op, l.ping} {
 			if op != nil && (c.ops[op.tid] != op || op.linger != l) {
 				errs = append(errs, fmt.Errorf("cookie %d: tid %d is not under way", cookie, op.tid))
