@@ -58,10 +58,11 @@ func (c *Cursor) UnmarshalText(text []byte) error {
 // listBatch is how many objects are asked for at a time.
 const listBatch = 1024
 
-// Objects walks all objects of the handle's namespace; with AllNamespaces those
-// of the pool. They come in the order of their hashes. Objects that are created
-// or removed meanwhile may be seen or not; others are seen once. The walk ends
-// at the first error.
+// Objects walks all objects of the handle's namespace as it is now, whatever the
+// snapshot of the handle: those that only snapshots keep may be among them. With
+// AllNamespaces it walks those of the pool. They come in the order of their
+// hashes. Objects that are created or removed meanwhile may be seen or not;
+// others are seen once. The walk ends at the first error.
 func (p *Pool) Objects(ctx context.Context) iter.Seq2[ObjectEntry, error] {
 	return func(yield func(ObjectEntry, error) bool) {
 		for at := (Cursor{}); !at.End(); {

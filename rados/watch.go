@@ -61,6 +61,9 @@ type Notification struct {
 	w        *Watch
 }
 
+// Cookie is that of the watch.
+func (n *Notification) Cookie() uint64 { return n.w.Cookie() }
+
 // Ack answers a notification, once. The one who notified waits for it.
 func (n *Notification) Ack(ctx context.Context, reply []byte) error {
 	var op ReadOp

@@ -209,11 +209,11 @@ func (s *settings) rm() *cobra.Command {
 		}
 		for _, name := range args {
 			if err := p.Remove(ctx, name); err != nil {
-				where := p.Name()
+				where := p.Name() + ">"
 				if s.namespace != "" {
-					where += ">" + s.namespace
+					where += s.namespace + "/"
 				}
-				return failed("removing "+where+"/"+name, err)
+				return failed("removing "+where+name, err)
 			}
 		}
 		return nil
@@ -227,7 +227,7 @@ func (s *settings) cp() *cobra.Command {
 	cmd.Flags().StringVar(&s.targetLocator, "target-locator", "", "key that places the copy")
 	cmd.Flags().StringVar(&s.targetNS, "target-nspace", "", "namespace of the copy")
 	cmd.RunE = s.run(func(ctx context.Context, p *rados.Pool, args []string) error {
-		to, name := p, args[0]
+		to, name := p.AtSnap(rados.HeadSnap), args[0]
 		if len(args) > 1 {
 			name = args[1]
 		}
@@ -280,55 +280,6 @@ func (s *settings) mapext() *cobra.Command {
 		}
 		for _, e := range x.Extents {
 			fmt.Fprintf(s.out, "%x\t%x\n", e.Offset, e.Length)
-		}
-		return nil
-	})
-}
-
-func (s *settings) listsnaps() *cobra.Command {
-	return s.simple("listsnaps OBJECT", "List the versions that snapshots keep", "listing snap shots", 1, func(ctx context.Context, p *rados.Pool, args []string) error {
-		var op rados.ReadOp
-		x := op.Snaps()
-		if err := p.AllSnaps().Query(ctx, args[0], &op); err != nil {
-			return err
-		}
-		fmt.Fprintf(s.out, "%s:\ncloneid\tsnaps\tsize\toverlap\n", args[0])
-		for _, c := range x.Clones {
-			if c.ID == rados.HeadClone {
-				fmt.Fprintf(s.out, "head\t-\t%d\n", c.Size)
-				continue
-			}
-			fmt.Fprintf(s.out, "%d\t", c.ID)
-			for i, snap := range c.Snaps {
-				if i > 0 {
-					fmt.Fprint(s.out, ",")
-				}
-				fmt.Fprint(s.out, snap)
-			}
-			if len(c.Snaps) == 0 {
-				fmt.Fprint(s.out, "-")
-			}
-			fmt.Fprintf(s.out, "\t%d\t[", c.Size)
-			for i, x := range c.Overlap {
-				if i > 0 {
-					fmt.Fprint(s.out, ",")
-				}
-				fmt.Fprintf(s.out, "%d~%d", x.Offset, x.Length)
-			}
-			fmt.Fprintln(s.out, "]")
-		}
-		return nil
-	})
-}
-
-func (s *settings) listwatchers() *cobra.Command {
-	return s.simple("listwatchers OBJECT", "List who watches an object", "listing watchers", 1, func(ctx context.Context, p *rados.Pool, args []string) error {
-		watchers, err := p.Watchers(ctx, args[0])
-		if err != nil {
-			return err
-		}
-		for _, w := range watchers {
-			fmt.Fprintf(s.out, "watcher=%s %s cookie=%d\n", w.Addr, w.Client, w.Cookie)
 		}
 		return nil
 	})

@@ -25,6 +25,8 @@ import (
 type settings struct {
 	conf, name, id, keyring, monHost string
 	pool, namespace, locator         string
+	snap                             string
+	snapID                           uint64
 	format                           string
 	all, defaultNS                   bool
 	connectTimeout                   time.Duration
@@ -63,6 +65,8 @@ func New() *cobra.Command {
 	f.StringVarP(&s.pool, "pool", "p", "", "pool")
 	f.StringVarP(&s.namespace, "namespace", "N", "", "namespace")
 	f.StringVar(&s.locator, "object-locator", "", "key that places the object")
+	f.StringVarP(&s.snap, "snap", "s", "", "`snapshot` of the pool to read")
+	f.Uint64Var(&s.snapID, "snapid", 0, "`number` of the snapshot of the pool to read")
 	f.StringVarP(&s.format, "format", "f", "plain", "plain, json or json-pretty")
 	f.Uint64VarP(&s.opSize, "block-size", "b", 4<<20, "bytes per operation of put, get and bench")
 	f.Uint64VarP(&s.objectSize, "object-size", "O", 0, "bytes per object of bench (default: block size)")
@@ -72,7 +76,9 @@ func New() *cobra.Command {
 		s.put(), s.get(), s.append(), s.truncate(), s.create(), s.rm(), s.cp(), s.stat(), s.stat2(), s.touch(), s.mapext(),
 		s.listxattr(), s.getxattr(), s.setxattr(), s.rmxattr(),
 		s.listomapkeys(), s.listomapvals(), s.getomapval(), s.setomapval(), s.rmomapkey(), s.clearomap(), s.getomapheader(), s.setomapheader(),
-		s.listsnaps(), s.listwatchers(), s.setAllocHint(),
+		s.setAllocHint(),
+		s.lssnap(), s.mksnap(), s.rmsnap(), s.rollback(), s.listsnaps(),
+		s.listwatchers(), s.watch(), s.notify(), s.call(),
 		s.lock(), s.bench(), s.cleanup(), s.export(), s.import_(),
 	)
 	return cmd
@@ -142,6 +148,9 @@ func (s *settings) run(f func(ctx context.Context, p *rados.Pool, args []string)
 		}
 		p, err := s.openPool(ctx, s.pool)
 		if err != nil {
+			return err
+		}
+		if p, err = s.atSnap(ctx, p); err != nil {
 			return err
 		}
 		return f(ctx, p.Namespace(s.namespace).Locator(s.locator), args)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -115,16 +116,20 @@ func newTool(t *testing.T) *tool {
 
 func (k *tool) try(stdin string, args ...string) (string, error) {
 	k.t.Helper()
-	cmd := New()
 	var out bytes.Buffer
-	cmd.SetOut(&out)
-	cmd.SetErr(&out)
-	cmd.SetIn(strings.NewReader(stdin))
+	err := k.command(strings.NewReader(stdin), &out, args...)
+	return out.String(), err
+}
+
+func (k *tool) command(in io.Reader, out io.Writer, args ...string) error {
+	cmd := New()
+	cmd.SetOut(out)
+	cmd.SetErr(out)
+	cmd.SetIn(in)
 	cmd.SetArgs(append([]string{"--conf", os.Getenv("PULPO_TEST_CONF"), "-p", k.pool, "-N", "space"}, args...))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.t.Context()), time.Minute)
 	defer cancel()
-	err := cmd.ExecuteContext(ctx)
-	return out.String(), err
+	return cmd.ExecuteContext(ctx)
 }
 
 func (k *tool) want(want string, args ...string) {
