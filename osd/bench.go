@@ -42,6 +42,11 @@ func (c *call) runBench() {
 			" Please adjust 'osd_bench_small_size_max_iops' with a higher value if you wish to use a higher 'count'.", benchMaxBytes, size))
 		return
 	}
+	// It goes past all that keeps clients from filling the store.
+	if free := o.store.Usage().Available; free < 2*uint64(count) {
+		c.fail(errno.ENOSPC, fmt.Sprintf("a bench of %d bytes needs twice the room, %d are free", count, free))
+		return
+	}
 	o.bench = &bench{call: c, began: c.now, size: size, left: count / size, total: count / size * size}
 	o.benchMore()
 }

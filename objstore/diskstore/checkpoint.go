@@ -1,6 +1,7 @@
 package diskstore
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,6 +25,7 @@ type checkpointer struct {
 	kick  chan struct{}
 	quit  chan struct{}
 	ended chan struct{}
+	last  error // why the goroutine has ended early, for want of room
 
 	run     sync.Mutex    // held during a checkpoint; what follows is under it
 	durable *alloc.Bitmap // as Pebble has it
@@ -46,7 +48,12 @@ func (c *checkpointer) start(s *Store) {
 			case <-c.kick:
 			case <-tick.C:
 			}
-			if err := s.checkpoint(); err != nil {
+			s.lookForRoom()
+			switch err := s.checkpoint(); {
+			case errors.Is(err, errMetaRoom):
+				c.last = err
+				return // the store is being closed
+			case err != nil:
 				s.fail(err)
 				return
 			}
@@ -69,26 +76,23 @@ func (c *checkpointer) consider(s *Store) {
 	}
 }
 
-// stop ends the goroutine and makes a last checkpoint.
+// stop ends the goroutine and makes a last checkpoint. If there is no room for
+// that the journal has it all.
 func (c *checkpointer) stop(s *Store) error {
 	close(c.quit)
 	<-c.ended
 	if s.failed.Load() != nil {
 		return nil
 	}
-	return s.checkpoint()
-}
-
-// checkpointNow makes a checkpoint that passes all records there are.
-func (s *Store) checkpointNow() error {
-	if err := s.jrnl.Wait(s.state.seq); err != nil {
-		return s.broken()
+	err := c.last
+	if err == nil {
+		err = s.checkpoint()
 	}
-	if err := s.checkpoint(); err != nil {
-		s.fail(err)
-		return s.broken()
+	if errors.Is(err, errMetaRoom) {
+		s.opt.Log.Warn("closed without a checkpoint", "path", s.opt.Disk.Path(), "err", err)
+		return nil
 	}
-	return nil
+	return err
 }
 
 // checkpoint passes the records that are durable in the journal.
@@ -136,7 +140,7 @@ func (s *Store) checkpoint() error {
 	if err := s.db.Apply(b, pebble.NoSync); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
-	if err := s.db.Flush(); err != nil {
+	if err := s.flush(); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	clear(c.dirty)
@@ -150,21 +154,10 @@ func (s *Store) checkpoint() error {
 			}
 		}
 	}
-	s.space.mu.Lock()
-	for _, r := range records {
-		for _, f := range r.frees {
-			if err := s.space.used.Release(f); err != nil {
-				s.space.mu.Unlock()
-				return fmt.Errorf("record %d gives up blocks: %w", r.seq, err)
-			}
-			s.space.held -= f.Len
-		}
+	free, err := s.forget(records)
+	if err != nil {
+		return err
 	}
-	free := s.space.used.Free()
-	s.space.mu.Unlock()
-	s.recMu.Lock()
-	s.records = slices.Delete(s.records, 0, len(records))
-	s.recMu.Unlock()
 	s.jrnl.Release(to)
 
 	s.stats.checkpoints.Add(1)
@@ -174,6 +167,54 @@ func (s *Store) checkpoint() error {
 		s.grow(0)
 	}
 	return nil
+}
+
+// maxLevel0 is above how many sublevels of Pebble's level 0, each of which every
+// read must look at, a checkpoint waits for a compaction.
+const maxLevel0 = 40
+
+// flush makes what Pebble has durable. It waits as long as there is no room for
+// that, but not when the store is being closed.
+func (s *Store) flush() error {
+	select {
+	case <-s.compacted: // long ago
+	default:
+	}
+	if s.db.Metrics().Levels[0].Sublevels > maxLevel0 {
+		select {
+		case <-s.compacted:
+		case <-s.room.gaveUp:
+		}
+	}
+	done, err := s.db.AsyncFlush()
+	if err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-s.room.gaveUp:
+		return errMetaRoom
+	}
+}
+
+// forget drops the first records, and hands out the blocks that they gave up. It
+// returns how many blocks are free then.
+func (s *Store) forget(records []*record) (uint64, error) {
+	s.space.mu.Lock()
+	defer s.space.mu.Unlock()
+	for _, r := range records {
+		for _, f := range r.frees {
+			if err := s.space.used.Release(f); err != nil {
+				return 0, fmt.Errorf("record %d gives up blocks: %w", r.seq, err)
+			}
+			s.space.held -= f.Len
+		}
+	}
+	s.recMu.Lock()
+	defer s.recMu.Unlock()
+	s.records = slices.Delete(s.records, 0, len(records))
+	return s.space.used.Free(), nil
 }
 
 // recordsBefore returns the records with lower numbers.
@@ -277,7 +318,5 @@ func (s *Store) measure() {
 		s.stats.omap.Store(n)
 		s.stats.omapPut.Store(0)
 	}
-	if total, free, err := s.opt.Disk.Space(); err == nil {
-		s.fsFull.Store(free < metaReserve(total)/2)
-	}
+	s.room.look()
 }

@@ -57,7 +57,7 @@ func (x *exec) put(w *work, first uint64, data buffer.Ref, crcs []uint32) error 
 // place borrows data.
 func (x *exec) place(w *work, first uint64, data buffer.Ref, crcs []uint32, direct bool) (err error) {
 	n := uint64(len(crcs))
-	if x.runs, err = x.s.takeBlocks(x.runs[:0], n, x.may); err != nil {
+	if x.runs, err = x.takeBlocks(x.runs[:0], n); err != nil {
 		return err
 	}
 	x.state.allocated += n

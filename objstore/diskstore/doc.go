@@ -53,7 +53,8 @@
 // throughout, also where it waits for room in the journal or for a checkpoint to
 // give blocks back; the journal's and the checkpoint's goroutines never take it.
 // That wait is the backpressure of the store: with the journal full, memory holds
-// at most the journal's size in data.
+// at most the journal's size in data. What happens when a file system is full is
+// told in room.go.
 //
 // No compatibility promise for the API; the format has feature bits.
 package diskstore

@@ -96,7 +96,8 @@ type exec struct {
 	s    *Store
 	tx   *objstore.Txn
 	prep preparation
-	may  bool // take from the reserve
+	last bool // may take the last room there is
+	more bool // takes room that it does not give back
 
 	works  []work
 	colls  map[objstore.Coll]*collection // created, or nil for removed
@@ -109,7 +110,6 @@ type exec struct {
 	refs   map[uint64]*refChunk // changed
 	state  state
 	added  uint64 // bytes of omap entries that were set
-	grows  bool   // takes room that is not given back
 
 	runs []alloc.Run // scratch
 	key  []byte
@@ -121,15 +121,31 @@ func (x *exec) begin(s *Store, tx *objstore.Txn, prep preparation) {
 	x.s, x.tx, x.prep = s, tx, prep
 	x.batch = s.db.NewBatch()
 	x.state = s.state
-	x.may, x.grows, x.added = false, false, 0
-	for i := range tx.Ops {
-		switch tx.Ops[i].Code {
-		case objstore.OpRemove, objstore.OpTruncate, objstore.OpZero, objstore.OpRemoveColl, objstore.OpOmapClear, objstore.OpOmapRmRange:
-			x.may = true
-		case objstore.OpWrite, objstore.OpSetAttr, objstore.OpOmapSet, objstore.OpClone, objstore.OpCloneRange:
-			x.grows = true
+	x.added = 0
+	x.classify()
+}
+
+// classify says what a transaction may do when room is short. What it takes as
+// well as gives is not looked at, but for data: every transaction of a group has
+// an entry for its log, and a client that writes an object anew truncates it.
+func (x *exec) classify() {
+	gives, writes, own := false, false, true
+	x.more = false
+	for i := range x.tx.Ops {
+		op := &x.tx.Ops[i]
+		own = own && op.Coll.Meta
+		switch op.Code {
+		case objstore.OpRemove, objstore.OpTruncate, objstore.OpZero, objstore.OpOmapClear, objstore.OpOmapRmRange:
+			gives = true
+		case objstore.OpCreateColl, objstore.OpRemoveColl, objstore.OpRename:
+			gives = true // a group is split, or goes
+		case objstore.OpWrite:
+			writes, x.more = true, true
+		case objstore.OpSetAttr, objstore.OpOmapSet, objstore.OpClone, objstore.OpCloneRange:
+			x.more = true
 		}
 	}
+	x.last = gives && (own || !writes)
 }
 
 // end forgets the transaction; what must live on has been handed over.
@@ -166,16 +182,17 @@ func (x *exec) rollback() {
 
 // metaRoom refuses a transaction that needs more metadata than has room.
 func (x *exec) metaRoom() error {
-	if x.grows && !x.may && x.s.fsFull.Load() {
-		return fmt.Errorf("no room for metadata: %w", objstore.ErrNoSpace)
+	if x.more && !x.last && x.s.room.full.Load() {
+		x.s.ckpt.ask() // it also looks whether there is room again
+		return errMetaRoom
 	}
 	return nil
 }
 
-// journalRoom refuses whatever waits for room that no checkpoint can make.
+// journalRoom refuses whatever waits for a checkpoint that cannot come.
 func (x *exec) journalRoom() error {
-	if x.s.fsFull.Load() {
-		return fmt.Errorf("the journal is full and there is no room for metadata: %w", objstore.ErrNoSpace)
+	if x.s.room.full.Load() {
+		return fmt.Errorf("the journal is full: %w", errMetaRoom)
 	}
 	return nil
 }
@@ -606,14 +623,14 @@ func (x *exec) commit(done func(error)) error {
 	for i := range rec.placed {
 		x.journalData(&jr, &rec.placed[i])
 	}
-	size := journal.Size(&jr)
-	if size > journal.MaxRecord(int64(s.super.JournalSize)) {
+	need := journal.Need{Size: journal.Size(&jr), Last: x.last}
+	if size := need.Size; size > journal.MaxRecord(int64(s.super.JournalSize)) {
 		x.rollback()
 		return fmt.Errorf("transaction of %d bytes: %w", size, errTooLarge)
 	}
 	// A checkpoint that cannot write metadata gives the journal no room: what
 	// waits for that is refused as what comes later is.
-	if err := s.jrnl.Reserve(size, x.journalRoom); err != nil {
+	if err := s.jrnl.Reserve(need, x.journalRoom); err != nil {
 		x.rollback()
 		return errors.Join(s.broken(), err)
 	}
@@ -630,7 +647,7 @@ func (x *exec) commit(done func(error)) error {
 	s.records = append(s.records, rec)
 	s.recMu.Unlock()
 	s.applying.Store(rec.seq)
-	if seq := s.jrnl.Append(&jr, size); seq != rec.seq {
+	if seq := s.jrnl.Append(&jr, need); seq != rec.seq {
 		panic(fmt.Sprintf("BUG: record %d has number %d in the journal", rec.seq, seq))
 	}
 	if err := s.db.Apply(x.batch, pebble.NoSync); err != nil {

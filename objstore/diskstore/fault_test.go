@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -295,6 +296,21 @@ func TestFullFileSystem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// When others have left room on it, the store goes on.
+	more := func() error {
+		return submit(s, func(tx *objstore.Txn) {
+			tx.Write(objstore.MetaColl, name(n), 0, buffer.ListOf(content(n, 100000)))
+		})
+	}
+	err := more()
+	for ; err == nil; err = more() {
+		n++
+	}
+	m.SetCapacity(40 << 20)
+	for ; errors.Is(err, objstore.ErrNoSpace); err = more() {
+		runtime.Gosched()
+	}
+	must(t, err)
 	must(t, s.Close())
 }
 
@@ -437,56 +453,142 @@ func TestConcurrentCollections(t *testing.T) {
 	must(t, s.Close())
 }
 
-// When there is no room for metadata, growing transactions are refused, others
-// pass, nothing is lost, and with room all goes on.
-func TestNoRoomForMetadata(t *testing.T) {
-	t.Parallel()
-	opt := testOptions(t)
-	var full atomic.Bool
+// metaFull is a store whose metadata finds no room while full is set.
+func metaFull(t testing.TB) (opt diskstore.Options, full *atomic.Bool) {
+	opt, full = testOptions(t), new(atomic.Bool)
 	opt.MetaFS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if full.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".sst") {
 			return syscall.ENOSPC
 		}
 		return nil
 	}))
-	s := create(t, opt)
-	write := func(i int) error {
-		return submit(s, func(tx *objstore.Txn) {
-			tx.Write(objstore.MetaColl, name(i), 0, buffer.ListOf(content(i, 4096)))
-		})
-	}
-	must(t, write(0))
-	must(t, write(1))
-	full.Store(true)
-	n := 2
+	return opt, full
+}
+
+// put writes an object with something in its omap, as a client's write does.
+func put(s objstore.Store, i int) error {
+	return submit(s, func(tx *objstore.Txn) {
+		tx.Write(objstore.MetaColl, name(i), 0, buffer.ListOf(content(i, 4096)))
+		tx.OmapSet(objstore.MetaColl, name(-1), []objstore.KV{{Key: fmt.Sprint(i), Value: []byte("log")}})
+	})
+}
+
+// drop removes an object, with an entry in the omap of another.
+func drop(s objstore.Store, i int) error {
+	return submit(s, func(tx *objstore.Txn) {
+		tx.Remove(objstore.MetaColl, name(i))
+		tx.OmapSet(objstore.MetaColl, name(-1), []objstore.KV{{Key: fmt.Sprint(i), Value: []byte("gone")}})
+	})
+}
+
+// putUntilFull puts objects from n on until that is refused, and returns the
+// number of the one that was.
+func putUntilFull(t testing.TB, s objstore.Store, n int) int {
+	t.Helper()
 	for ; ; n++ {
-		if err := write(n); errors.Is(err, objstore.ErrNoSpace) {
+		switch err := put(s, n); {
+		case errors.Is(err, objstore.ErrNoSpace):
+			return n
+		case err != nil:
+			t.Fatal(err)
+		case n > 5000:
+			t.Fatal("never full")
+		}
+	}
+}
+
+// mustHave checks that objects [from, to) are what put wrote.
+func mustHave(t testing.TB, s objstore.Store, from, to int) {
+	t.Helper()
+	for i := from; i < to; i++ {
+		l, err := s.Read(objstore.MetaColl, name(i), 0, 5000)
+		if err != nil || !bytes.Equal(l.Bytes(), content(i, 4096)) {
+			t.Fatal(i, err)
+		}
+		l.Release()
+	}
+}
+
+// When there is no room for metadata, growing transactions are refused, others
+// pass as long as the journal takes them, nothing is lost, and with room all goes
+// on.
+func TestNoRoomForMetadata(t *testing.T) {
+	t.Parallel()
+	opt, full := metaFull(t)
+	s := create(t, opt)
+	must(t, put(s, 0))
+	full.Store(true)
+	n := putUntilFull(t, s, 1)
+	before := s.Usage()
+	dropped := 0
+	for ; dropped < n; dropped++ {
+		if err := drop(s, dropped); errors.Is(err, objstore.ErrNoSpace) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if n > 2000 {
-			t.Fatal("never full")
-		}
 	}
-	must(t, submit(s, func(tx *objstore.Txn) { tx.Remove(objstore.MetaColl, name(0)) }))
-	for i := 1; i < n; i++ {
-		l, err := s.Read(objstore.MetaColl, name(i), 0, 4096)
-		if err != nil || !bytes.Equal(l.Bytes(), content(i, 4096)) {
-			t.Fatal(i, err)
+	if dropped < 20 {
+		t.Fatalf("only %d deletes passed", dropped)
+	}
+	if u := s.Usage(); u.Stored != before.Stored-uint64(dropped)*4096 {
+		t.Fatalf("%d bytes stored, %d before %d deletes", u.Stored, before.Stored, dropped)
+	}
+	if dropped < n {
+		// What was refused left no trace.
+		mustHave(t, s, dropped, n)
+		if err := put(s, n); !errors.Is(err, objstore.ErrNoSpace) {
+			t.Fatal(err)
 		}
-		l.Release()
 	}
 	full.Store(false)
-	must(t, s.Close()) // flushes
-	s = open(t, opt)
-	must(t, write(n))
-	for i := 1; i <= n; i++ {
-		l, err := s.Read(objstore.MetaColl, name(i), 0, 4096)
-		if err != nil || !bytes.Equal(l.Bytes(), content(i, 4096)) {
-			t.Fatal(i, err)
+	// It takes a moment until Pebble tries again.
+	for err := put(s, n); err != nil; err = put(s, n) {
+		if !errors.Is(err, objstore.ErrNoSpace) {
+			t.Fatal(err)
 		}
-		l.Release()
+		runtime.Gosched()
 	}
+	for i := range dropped {
+		must(t, put(s, i))
+	}
+	mustHave(t, s, 0, n+1)
+	if r, err := s.Check(true); err != nil || len(r.Findings) > 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	s = reopen(t, s, opt)
+	mustHave(t, s, 0, n+1)
 	must(t, s.Close())
+}
+
+// A store that is full is closed without a checkpoint; the journal has what that
+// would have written. It opens again, still without room.
+func TestCloseWithoutRoomForMetadata(t *testing.T) {
+	t.Parallel()
+	opt, full := metaFull(t)
+	for _, fill := range []bool{true, false} { // the checkpoint waits; or is still to come
+		s := create(t, opt)
+		must(t, put(s, 0))
+		full.Store(true)
+		n := 1
+		if fill {
+			n = putUntilFull(t, s, n)
+		}
+		for range 2 {
+			s = reopen(t, s, opt)
+			mustHave(t, s, 0, n)
+			if fill {
+				putUntilFull(t, s, n)
+			}
+		}
+		full.Store(false)
+		s = reopen(t, s, opt)
+		mustHave(t, s, 0, n)
+		must(t, put(s, n))
+		if r, err := s.Check(true); err != nil || len(r.Findings) > 0 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		must(t, s.Close())
+		must(t, opt.Disk.Remove("block"))
+	}
 }

@@ -92,8 +92,6 @@ func (s *Store) Check(deep bool) (*Report, error) {
 	if s.closed {
 		return nil, objstore.ErrClosed
 	}
-	s.ckpt.run.Lock()
-	defer s.ckpt.run.Unlock()
 	s.space.mu.Lock()
 	size := s.space.used.Size()
 	s.space.mu.Unlock()
@@ -283,6 +281,8 @@ func (c *checker) bitmap() error {
 	s := c.s
 	s.space.mu.Lock()
 	defer s.space.mu.Unlock()
+	s.recMu.Lock()
+	defer s.recMu.Unlock()
 	// Blocks that wait for a checkpoint are in use and nobody's.
 	for _, r := range s.records {
 		for _, f := range r.frees {

@@ -1,8 +1,8 @@
 package diskstore
 
 import (
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/objstore/diskstore/alloc"
@@ -12,17 +12,20 @@ import (
 // handed out, so that a full file system is known of when a transaction can
 // still be refused.
 
-// metaRetry is how long Pebble rests when it found no room, before it tries
-// again. Until then, and until a checkpoint has seen that there is room, only
-// transactions that give something up are taken.
-const metaRetry = 50 * time.Millisecond
+// least is the least that the file grows by.
+const least = 1 << 20
 
-// metaReserve is what growing leaves free on a file system of so many bytes,
-// for metadata.
-func metaReserve(total uint64) uint64 { return min(total/32, 1<<30) }
+// growRoom is how many bytes the file may grow by on its file system.
+func (s *Store) growRoom() (uint64, error) {
+	total, free, err := s.opt.Disk.Space()
+	if keep := metaReserve(total); err == nil && free >= keep+least {
+		return free - keep, nil
+	}
+	return 0, err
+}
 
-// grow makes the file larger, so that at least n blocks more are free if the
-// size allows. It reports whether it grew.
+// grow makes the file larger, by n blocks or more if there is room, or by what
+// there is. It reports whether it grew.
 func (s *Store) grow(n uint64) bool {
 	p := &s.space
 	p.mu.Lock()
@@ -31,64 +34,64 @@ func (s *Store) grow(n uint64) bool {
 	if full || size >= most {
 		return false
 	}
-	step := max(n, min(growStep, s.opt.stepLimit())/blockSize)
-	for {
-		step = min(step, most-size)
-		err := s.allocateFile(size, step)
-		if err == nil {
-			break
-		}
-		if step > n && n > 0 {
-			step = n // the last crumbs
-			continue
-		}
-		s.opt.Log.Warn("the file cannot grow", "path", s.opt.Disk.Path(), "bytes", size*blockSize, "err", err)
-		p.mu.Lock()
-		p.full = true
-		p.mu.Unlock()
-		return false
+	room, err := s.growRoom()
+	step := min(max(n, s.opt.growStep()/blockSize), room/blockSize, most-size)
+	if err == nil && step > 0 {
+		err = s.file.Allocate(int64(size*blockSize), int64(step*blockSize))
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil || step == 0 {
+		s.opt.Log.Warn("the file cannot grow", "path", s.opt.Disk.Path(), "bytes", size*blockSize, "room", room, "err", err)
+		p.full = true
+		return false
+	}
 	p.used.Grow(size + step)
-	p.mu.Unlock()
 	return true
 }
 
-// stepLimit keeps small stores from growing all at once.
-func (o *Options) stepLimit() uint64 { return max(o.Size/16&^(blockSize-1), 1<<20) }
-
-func (s *Store) allocateFile(size, step uint64) error {
-	total, free, err := s.opt.Disk.Space()
-	if err != nil {
-		return err
-	}
-	if free < step*blockSize+metaReserve(total) {
-		return fmt.Errorf("%d bytes are free on the file system: %w", free, objstore.ErrNoSpace)
-	}
-	return s.file.Allocate(int64(size*blockSize), int64(step*blockSize))
-}
+// growStep is by how much the file grows at a time: small stores do not all at
+// once.
+func (o *Options) growStep() uint64 { return min(max(o.Size/16&^(blockSize-1), 1<<20), growStep) }
 
 // takeBlocks hands out n blocks. When there are too few it grows the file, and
 // else, if enough blocks wait for a checkpoint, makes one.
-func (s *Store) takeBlocks(dst []alloc.Run, n uint64, reserve bool) ([]alloc.Run, error) {
-	if out, ok := s.space.take(dst, n, reserve); ok {
-		return out, nil
-	}
-	for s.grow(n + reserveBlocks) {
-		if out, ok := s.space.take(dst, n, reserve); ok {
+func (x *exec) takeBlocks(dst []alloc.Run, n uint64) ([]alloc.Run, error) {
+	s := x.s
+	for {
+		out, lack, held := s.space.take(dst, n, x.last)
+		if lack == 0 {
 			return out, nil
 		}
-	}
-	s.space.mu.Lock()
-	held := s.space.held
-	s.space.mu.Unlock()
-	if held > 0 && held+reserveBlocks >= n {
-		if err := s.checkpointNow(); err != nil {
-			return dst, err
+		if s.grow(lack) {
+			continue
 		}
-		if out, ok := s.space.take(dst, n, reserve); ok {
-			return out, nil
+		if held < lack {
+			s.ckpt.ask() // it also looks whether there is room again
+			return dst, fmt.Errorf("%d bytes: %w", n*blockSize, objstore.ErrNoSpace)
+		}
+		// Blocks are held only by records that the journal has not released.
+		if err := s.jrnl.Released(s.state.seq, x.journalRoom); err != nil {
+			return dst, errors.Join(s.broken(), err)
 		}
 	}
-	return dst, fmt.Errorf("%d bytes: %w", n*blockSize, objstore.ErrNoSpace)
+}
+
+// lookForRoom finds out whether a file system that was full still is.
+func (s *Store) lookForRoom() {
+	if s.room.full.Load() {
+		s.room.look()
+	}
+	p := &s.space
+	p.mu.Lock()
+	full := p.full
+	p.mu.Unlock()
+	if !full {
+		return
+	}
+	if room, err := s.growRoom(); err == nil && room > 0 {
+		p.mu.Lock()
+		p.full = false
+		p.mu.Unlock()
+	}
 }

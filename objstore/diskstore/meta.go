@@ -11,8 +11,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"github.com/pulpo-storage/pulpo/errno"
 )
 
 // metaFormat is the version of Pebble's files. It only grows.
@@ -22,25 +20,28 @@ const metaFormat = pebble.FormatTableFormatV6
 // table, unless a checkpoint comes first. There are seldom more than two.
 const memTableSize = 16 << 20
 
-// metaEvents is what Pebble tells the store.
+// metaEvents is what Pebble tells the store. It may hold its locks meanwhile.
 type metaEvents struct {
-	fatal   func(error) // Pebble cannot go on
-	noSpace func(error) // a table could not be written; Pebble tries again
+	fatal     func(error) // Pebble cannot go on
+	compacted func()      // a compaction has ended
 }
 
 // pebbleOptions are those that are good for onodes: values of a few hundred
 // bytes, found by their whole key, many of them rewritten soon.
 func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger, on metaEvents) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          fs,
-		DisableWAL:                  true,
-		FormatMajorVersion:          metaFormat,
-		Logger:                      &pebbleLog{log, on.fatal},
-		CacheSize:                   cacheBytes + 2*memTableSize, // Pebble takes memtables out of it
-		MemTableSize:                memTableSize,
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       40,
+		FS:                    fs,
+		DisableWAL:            true,
+		FormatMajorVersion:    metaFormat,
+		Logger:                &pebbleLog{log, on.fatal},
+		CacheSize:             cacheBytes + 2*memTableSize, // Pebble takes memtables out of it
+		MemTableSize:          memTableSize,
+		L0CompactionThreshold: 4,
+		// A batch must never wait: Submit has its record in the journal by then.
+		// What bounds memtables is what records may hold (memory.go), and what
+		// bounds level 0 is that checkpoints wait for compactions (checkpoint.go).
+		MemTableStopWritesThreshold: 1 << 20,
+		L0StopWritesThreshold:       1 << 20,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                500,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
@@ -57,14 +58,11 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger, on metaEvents)
 	})
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: func(err error) {
-			switch {
-			case errors.Is(err, context.Canceled):
-			case errno.Code(err) == -int32(errno.ENOSPC):
-				on.noSpace(err)
-			default:
+			if !errors.Is(err, context.Canceled) {
 				log.Error("metadata: background error", "err", err)
 			}
 		},
+		CompactionEnd:  func(pebble.CompactionInfo) { on.compacted() },
 		DataCorruption: func(i pebble.DataCorruptionInfo) { log.Error("metadata: corruption", "err", i.Details) },
 	}
 	return o
@@ -89,64 +87,95 @@ func (l *pebbleLog) Fatalf(format string, args ...any) {
 	select {}
 }
 
-// gatedFS holds back the sync of a table until gate returns: Pebble refers to a
-// table only after it has synced it, and a table must not become durable before
-// the journal has the records that it comes from.
+// metaFS is the file system under Pebble.
+//
+// It holds back the sync of a table until gate returns: Pebble refers to a table
+// only after it has synced it, and a table must not become durable before the
+// journal has the records that it comes from.
+//
+// It keeps writes that find no room until there is some (see metaRoom).
 //
 // It also syncs the directory before Pebble makes a marker, the file whose name
 // says which manifest is valid: Pebble does not, so that on a file system that
 // keeps no order among new names a crash could leave the marker and lose the
 // manifest.
-type gatedFS struct {
+type metaFS struct {
 	vfs.FS
 	gate func() error
+	room *metaRoom
 }
 
-func (g *gatedFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if strings.HasPrefix(g.PathBase(name), "marker.") {
-		if err := g.syncDir(g.PathDir(name)); err != nil {
+func (m *metaFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(m.PathBase(name), "marker.") {
+		if err := m.syncDir(m.PathDir(name)); err != nil {
 			return nil, err
 		}
 	}
-	f, err := g.FS.Create(name, c)
-	return g.wrap(name, f, err)
+	return m.open(name, func() (vfs.File, error) { return m.FS.Create(name, c) })
 }
 
-func (g *gatedFS) syncDir(name string) error {
-	d, err := g.OpenDir(name)
+func (m *metaFS) syncDir(name string) error {
+	d, err := m.OpenDir(name)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (g *gatedFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := g.FS.ReuseForWrite(from, to, c)
-	return g.wrap(to, f, err)
+func (m *metaFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return m.open(to, func() (vfs.File, error) { return m.FS.ReuseForWrite(from, to, c) })
 }
 
-func (g *gatedFS) wrap(name string, f vfs.File, err error) (vfs.File, error) {
-	if err != nil || !strings.HasSuffix(name, ".sst") {
-		return f, err
+func (m *metaFS) open(name string, f func() (vfs.File, error)) (vfs.File, error) {
+	var file vfs.File
+	err := m.room.try(func() (err error) { file, err = f(); return err })
+	if err != nil {
+		return nil, err
 	}
-	return &gatedFile{f, g.gate}, nil
+	return &metaFile{file, m, strings.HasSuffix(name, ".sst")}, nil
 }
 
-func (g *gatedFS) Unwrap() vfs.FS { return g.FS }
+func (m *metaFS) Unwrap() vfs.FS { return m.FS }
 
-type gatedFile struct {
+type metaFile struct {
 	vfs.File
-	gate func() error
+	fs    *metaFS
+	table bool
 }
 
-func (f *gatedFile) Sync() error {
+func (f *metaFile) Write(p []byte) (n int, err error) {
+	err = f.fs.room.try(func() error {
+		k, err := f.File.Write(p[n:])
+		n += k
+		return err
+	})
+	return n, err
+}
+
+func (f *metaFile) WriteAt(p []byte, off int64) (n int, err error) {
+	err = f.fs.room.try(func() error {
+		k, err := f.File.WriteAt(p[n:], off+int64(n))
+		n += k
+		return err
+	})
+	return n, err
+}
+
+func (f *metaFile) gate() error {
+	if !f.table {
+		return nil
+	}
+	return f.fs.gate()
+}
+
+func (f *metaFile) Sync() error {
 	if err := f.gate(); err != nil {
 		return err
 	}
 	return f.File.Sync()
 }
 
-func (f *gatedFile) SyncData() error {
+func (f *metaFile) SyncData() error {
 	if err := f.gate(); err != nil {
 		return err
 	}

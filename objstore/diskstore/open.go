@@ -110,7 +110,7 @@ func create(opt *Options) error {
 		return err
 	}
 
-	db, err := openMeta(opt, true, &gatedFS{opt.MetaFS, func() error { return nil }}, metaEvents{func(error) {}, func(error) {}})
+	db, err := openMeta(opt, true, &metaFS{opt.MetaFS, func() error { return nil }, newMetaRoom(opt, nil)}, metaEvents{func(error) {}, func() {}})
 	if err != nil {
 		return err
 	}
@@ -171,24 +171,28 @@ func (s *Store) open() error {
 	}
 	s.opt.Size = s.super.Size
 	s.cache = newCache(int(s.opt.CacheBytes / 2))
-	db, err := openMeta(&s.opt, false, &gatedFS{s.opt.MetaFS, s.gate}, metaEvents{
+	s.room = newMetaRoom(&s.opt, func() {
+		if j := s.waiters.Load(); j != nil {
+			j.Wake()
+		}
+	})
+	s.compacted = make(chan struct{}, 1)
+	db, err := openMeta(&s.opt, false, &metaFS{s.opt.MetaFS, s.gate, s.room}, metaEvents{
 		fatal: func(err error) {
 			s.fatal.Store(true)
 			s.fail(err)
 		},
-		noSpace: func(err error) {
-			if !s.fsFull.Swap(true) {
-				s.opt.Log.Error("no room for metadata", "path", s.opt.Disk.Path(), "err", err)
+		compacted: func() {
+			select {
+			case s.compacted <- struct{}{}:
+			default:
 			}
-			if j := s.waiters.Load(); j != nil {
-				j.Wake()
-			}
-			time.Sleep(metaRetry)
 		},
 	})
 	if err != nil {
 		return err
 	}
+	s.room.patient.Store(true)
 	s.db = db
 	from, err := s.load()
 	if err != nil {
@@ -231,7 +235,7 @@ func (s *Store) open() error {
 	}
 	s.ringBusy = ring.Size / 2
 	s.applying.Store(s.state.seq)
-	s.jrnl = journal.Open(ring, mode, start, end, s.ckpt.ask, s.fail)
+	s.jrnl = journal.Open(journal.Config{Ring: ring, Mode: mode, Full: s.ckpt.ask, Failed: s.fail}, start, end)
 	s.waiters.Store(s.jrnl)
 	s.ckpt.start(s)
 	return nil

@@ -144,13 +144,14 @@ type Store struct {
 	recMu   sync.Mutex
 	records []*record
 
-	failed   atomic.Pointer[error]
-	ckpt     checkpointer
-	fatal    atomic.Bool                     // Pebble stopped in the middle: it cannot be closed
-	distrust bool                            // what was replayed may be damaged: check it when it is read
-	fsFull   atomic.Bool                     // the file system has no room for more metadata
-	waiters  atomic.Pointer[journal.Journal] // jrnl, for those who wake what waits there
-	ringBusy int64                           // above which the journal asks for a checkpoint
+	failed    atomic.Pointer[error]
+	ckpt      checkpointer
+	fatal     atomic.Bool // Pebble stopped in the middle: it cannot be closed
+	distrust  bool        // what was replayed may be damaged: check it when it is read
+	room      *metaRoom
+	compacted chan struct{}                   // Pebble has ended a compaction
+	waiters   atomic.Pointer[journal.Journal] // jrnl, for room, which may ask before it is open
+	ringBusy  int64                           // above which the journal asks for a checkpoint
 }
 
 var _ objstore.Store = (*Store)(nil)
@@ -246,6 +247,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	err := s.jrnl.Close()
+	close(s.room.hurried)
 	if e := s.ckpt.stop(s); err == nil {
 		err = e
 	}
@@ -309,20 +311,26 @@ func (p *space) usage(u *objstore.Usage) {
 		total = p.used.Size()
 	}
 	free += total - min(total, p.used.Size())
-	free -= min(free, reserveBlocks)
+	free -= min(free, p.reserve())
 	u.Total, u.Available = total*blockSize, free*blockSize
 }
 
-// reserveBlocks are kept for transactions that give up more than they take.
-const reserveBlocks = 64
+// reserve is how many blocks are kept for transactions that may take the last.
+func (p *space) reserve() uint64 { return min(max(p.used.Size()/64, 64), 1<<14) }
 
-// take hands out n blocks of the file as it is; not ok if there are not as many.
-// The reserve is for those who may have it.
-func (p *space) take(dst []alloc.Run, n uint64, reserve bool) ([]alloc.Run, bool) {
+// take hands out n blocks of the file as it is. If there are not enough it says
+// how many are missing, and how many wait for a checkpoint. Only with last set
+// the reserve may be taken.
+func (p *space) take(dst []alloc.Run, n uint64, last bool) (out []alloc.Run, lack, held uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !reserve && p.used.Free() < n+reserveBlocks {
-		return dst, false
+	want := n
+	if !last {
+		want += p.reserve()
 	}
-	return p.used.Alloc(dst, n)
+	if free := p.used.Free(); free < want {
+		return dst, want - free, p.held
+	}
+	out, _ = p.used.Alloc(dst, n)
+	return out, 0, 0
 }

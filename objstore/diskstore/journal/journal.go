@@ -47,6 +47,10 @@
 // make room may wait for it to be written. So [Journal.Reserve] counts the worst
 // case before a record is appended, and is the only place that waits for room.
 //
+// Records also hold memory until they are released, and that has a bound of its
+// own ([Config.MaxHeld]): it is the one place where a store that is behind with
+// its checkpoints slows down those who write.
+//
 // No compatibility promise.
 package journal
 
@@ -104,6 +108,9 @@ type Position struct {
 // MaxRecord is the size of the largest record that a ring takes.
 func MaxRecord(ringSize int64) int64 { return ringSize / 8 }
 
+// Spare is the room in a ring that only a [Need] with Last set may take.
+func Spare(ringSize int64) int64 { return ringSize / 16 &^ (Block - 1) }
+
 // Direct is a run of data that goes to its own place in the file.
 type Direct struct {
 	Off  int64
@@ -133,6 +140,26 @@ func Size(r *Record) int64 { return r.size() }
 
 func roundUp(n int64) int64 { return (n + Block - 1) &^ (Block - 1) }
 
+// Need is what a record takes until it is released.
+type Need struct {
+	Size int64 // in the ring, see Size
+	Held int64 // memory that it holds until it is released
+	Last bool  // it may take the room that is kept back for what makes room
+}
+
+// Config is how a journal is opened.
+type Config struct {
+	Ring    Ring
+	Mode    Mode
+	MaxHeld int64 // memory that records may hold; one alone may hold more; zero: no bound
+	Held    int64 // what the records hold that are there already
+	// Full is called when there is no room until Release has made some. Failed is
+	// called once, when the journal can write no more, before the callbacks of the
+	// records that are lost. Both are called with no lock held and must not block.
+	Full   func()
+	Failed func(error)
+}
+
 // group is records on their way to the disk.
 type group struct {
 	meta   []byte // header and records
@@ -141,6 +168,7 @@ type group struct {
 	done   []func(error)
 	at     []time.Time // when each was appended
 	worst  int64       // what was reserved
+	held   int64
 	count  int
 }
 
@@ -153,8 +181,9 @@ func (g *group) reset() {
 
 // mark remembers where the group after seq begins.
 type mark struct {
-	seq uint64 // the last record before
-	off int64
+	seq  uint64 // the last record before
+	off  int64
+	held int64 // memory that the group before holds
 }
 
 // Stats counts.
@@ -171,10 +200,7 @@ type Stats struct {
 
 // Journal is an open journal.
 type Journal struct {
-	ring   Ring
-	mode   Mode
-	full   func()
-	failed func(error)
+	cfg Config
 
 	buf []byte // for the group being written; owned by the goroutine
 
@@ -189,7 +215,9 @@ type Journal struct {
 	tail    int64  // where the oldest group that is needed begins
 	marks   []mark // of groups after tail
 	worst   int64  // sum of what is reserved or in groups not yet written
-	waiting int    // in Reserve
+	held    int64  // memory of all that is reserved or not released
+	freed   uint64 // number of the last record that was released
+	waiting int    // in Reserve or Released
 	err     error
 	closed  bool
 	stats   Stats
@@ -197,48 +225,79 @@ type Journal struct {
 }
 
 // Open starts a journal at a position where Replay ended; tail is where it
-// began. full is called when there is no room until Release has made some;
-// failed once, when the journal can write no more, before the callbacks of the
-// records that are lost. Both are called with no lock held and must not block.
-func Open(ring Ring, mode Mode, tail, at Position, full func(), failed func(error)) *Journal {
+// began.
+func Open(c Config, tail, at Position) *Journal {
 	j := &Journal{
-		ring: ring, mode: mode, full: full, failed: failed,
+		cfg:     c,
 		buf:     disk.Aligned(256 << 10),
 		pending: &group{}, spare: &group{},
-		next: at.Seq, durable: at.Seq - 1, called: at.Seq - 1, head: at.Off, tail: tail.Off,
+		next: at.Seq, durable: at.Seq - 1, called: at.Seq - 1, freed: tail.Seq - 1, head: at.Off, tail: tail.Off,
 		ended: make(chan struct{}),
 	}
 	if at.Seq != tail.Seq {
-		j.marks = []mark{{at.Seq - 1, at.Off}}
+		j.held = c.Held
+		j.marks = []mark{{at.Seq - 1, at.Off, c.Held}}
 	}
 	j.cond = sync.NewCond(&j.mu)
 	go j.run()
 	return j
 }
 
-// Reserve waits until a record of so many bytes (see Size) has room, and takes
-// it. Each Reserve must be followed by Append or Unreserve. Before it waits, and
-// after each Wake, it asks giveUp (which may be nil); an error of that is its own.
-func (j *Journal) Reserve(n int64, giveUp func() error) error {
+// Reserve waits until a record has what it needs, and takes it. Each Reserve must
+// be followed by Append or Unreserve. Before it waits, and after each Wake, it
+// asks giveUp (which may be nil); an error of that is its own.
+func (j *Journal) Reserve(n Need, giveUp func() error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if n > MaxRecord(j.ring.Size) {
-		return fmt.Errorf("record of %d bytes, the journal of %d takes at most %d", n, j.ring.Size, MaxRecord(j.ring.Size))
+	if n.Size > MaxRecord(j.cfg.Ring.Size) {
+		return fmt.Errorf("record of %d bytes, the journal of %d takes at most %d", n.Size, j.cfg.Ring.Size, MaxRecord(j.cfg.Ring.Size))
 	}
+	err := j.await(func() (ok, full bool) {
+		if j.noRoom(n) {
+			return false, true
+		}
+		return j.worst == 0 || j.worst+n.Size <= maxPending, false
+	}, giveUp)
+	if err == nil {
+		j.worst += n.Size
+		j.held += n.Held
+	}
+	return err
+}
+
+// noRoom reports whether something must be released before n fits.
+func (j *Journal) noRoom(n Need) bool {
+	room := j.cfg.Ring.Size - Block
+	if !n.Last {
+		room -= Spare(j.cfg.Ring.Size)
+	}
+	// A group that does not fit before the end wastes at most its size.
+	return j.used()+2*(j.worst+n.Size) > room || j.cfg.MaxHeld > 0 && j.held > 0 && j.held+n.Held > j.cfg.MaxHeld
+}
+
+// Released waits until a record and all before it have been released. giveUp is
+// as for Reserve.
+func (j *Journal) Released(seq uint64, giveUp func() error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.await(func() (ok, full bool) { return j.freed >= seq, true }, giveUp)
+}
+
+// await waits with j.mu held until ready says ok; as long as it says full it
+// asks for room.
+func (j *Journal) await(ready func() (ok, full bool), giveUp func() error) error {
 	for j.err == nil && !j.closed {
-		// A group that does not fit before the end wastes at most its size.
-		full := j.used()+2*(j.worst+n) > j.ring.Size-Block
-		if !full && (j.worst == 0 || j.worst+n <= maxPending) {
-			j.worst += n
+		ok, full := ready()
+		if ok {
 			return nil
 		}
 		j.waiting++
 		j.stats.Waits++
 		if full {
 			j.mu.Unlock()
-			j.full()
+			j.cfg.Full()
 			j.mu.Lock()
-			if j.used()+2*(j.worst+n) <= j.ring.Size-Block {
+			if ok, _ := ready(); ok {
 				j.waiting--
 				continue
 			}
@@ -266,10 +325,11 @@ func (j *Journal) Wake() {
 }
 
 // Unreserve gives back what Reserve took.
-func (j *Journal) Unreserve(n int64) {
+func (j *Journal) Unreserve(n Need) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.worst -= n
+	j.worst -= n.Size
+	j.held -= n.Held
 	j.cond.Broadcast()
 }
 
@@ -277,15 +337,15 @@ func (j *Journal) Unreserve(n int64) {
 func (j *Journal) used() int64 {
 	n := j.head - j.tail
 	if n < 0 {
-		n += j.ring.Size
+		n += j.cfg.Ring.Size
 	}
 	return n
 }
 
-// Append queues a record for which n bytes are reserved and returns its number.
-func (j *Journal) Append(r *Record, n int64) uint64 {
-	if r.size() > n {
-		panic(fmt.Sprintf("BUG: journal record of %d bytes, %d reserved", r.size(), n))
+// Append queues a record for which n is reserved and returns its number.
+func (j *Journal) Append(r *Record, n Need) uint64 {
+	if r.size() > n.Size {
+		panic(fmt.Sprintf("BUG: journal record of %d bytes, %d reserved", r.size(), n.Size))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -298,7 +358,8 @@ func (j *Journal) Append(r *Record, n int64) uint64 {
 	g.direct = append(g.direct, r.Direct...)
 	g.done = append(g.done, r.Done)
 	g.at = append(g.at, time.Now())
-	g.worst += n
+	g.worst += n.Size
+	g.held += n.Held
 	g.count++
 	j.next++
 	if g.count == 1 {
@@ -355,7 +416,7 @@ func (j *Journal) run() {
 		var n int64
 		if err == nil {
 			if head, n, err = j.write(g, first, head); err != nil {
-				j.failed(err)
+				j.cfg.Failed(err)
 			}
 		}
 		j.finish(g, head, n, err)
@@ -384,12 +445,12 @@ func (j *Journal) finish(g *group, head, n int64, err error) {
 	} else {
 		j.durable += uint64(g.count)
 		j.head = head
-		j.marks = append(j.marks, mark{j.durable, head})
+		j.marks = append(j.marks, mark{j.durable, head, g.held})
 		j.stats.count(g, n, now)
 	}
 	j.cond.Broadcast()
 	if j.waiting > 0 {
-		go j.full() // what is durable now may be released
+		go j.cfg.Full() // what is durable now may be released
 	}
 }
 
@@ -400,12 +461,12 @@ func (j *Journal) write(g *group, first uint64, head int64) (int64, int64, error
 	}
 	metaLen := roundUp(int64(len(g.meta)))
 	n := metaLen + int64(len(g.blocks))*Block
-	if head+n > j.ring.Size {
+	if head+n > j.cfg.Ring.Size {
 		head = 0
 	}
 	h := g.meta
 	binary.LittleEndian.PutUint64(h[0:], magic)
-	binary.LittleEndian.PutUint64(h[8:], j.ring.Salt)
+	binary.LittleEndian.PutUint64(h[8:], j.cfg.Ring.Salt)
 	binary.LittleEndian.PutUint64(h[16:], first)
 	binary.LittleEndian.PutUint32(h[24:], uint32(g.count))
 	binary.LittleEndian.PutUint32(h[28:], uint32(len(g.meta)-headerLen))
@@ -420,10 +481,10 @@ func (j *Journal) write(g *group, first uint64, head int64) (int64, int64, error
 	for i, blk := range g.blocks {
 		copy(b[metaLen+int64(i)*Block:], blk)
 	}
-	if _, err := j.ring.File.WriteAt(b, j.ring.Off+head); err != nil {
+	if _, err := j.cfg.Ring.File.WriteAt(b, j.cfg.Ring.Off+head); err != nil {
 		return 0, 0, fmt.Errorf("journal write: %w", err)
 	}
-	if err := j.ring.File.Sync(); err != nil {
+	if err := j.cfg.Ring.File.Sync(); err != nil {
 		return 0, 0, fmt.Errorf("journal sync: %w", err)
 	}
 	if len(j.buf) > maxPending {
@@ -445,7 +506,7 @@ func (j *Journal) writeDirect(direct []Direct) error {
 		return nil
 	}
 	write := func(d *Direct) error {
-		if _, err := j.ring.File.WriteAt(d.Data, d.Off); err != nil {
+		if _, err := j.cfg.Ring.File.WriteAt(d.Data, d.Off); err != nil {
 			return fmt.Errorf("data write: %w", err)
 		}
 		if d.Written != nil {
@@ -468,8 +529,8 @@ func (j *Journal) writeDirect(direct []Direct) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	if j.mode == WriteAhead {
-		if err := j.ring.File.Sync(); err != nil {
+	if j.cfg.Mode == WriteAhead {
+		if err := j.cfg.Ring.File.Sync(); err != nil {
 			return fmt.Errorf("data sync: %w", err)
 		}
 	}
@@ -520,7 +581,14 @@ func (j *Journal) Durable() Position {
 func (j *Journal) Used() (used, size int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.used(), j.ring.Size
+	return j.used(), j.cfg.Ring.Size
+}
+
+// Held is the memory that records hold.
+func (j *Journal) Held() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.held
 }
 
 // Wait returns once a record is durable, or with the journal's error.
@@ -553,7 +621,10 @@ func (j *Journal) Release(p Position) {
 		i++
 	}
 	if i > 0 {
-		j.tail = j.marks[i-1].off
+		j.tail, j.freed = j.marks[i-1].off, j.marks[i-1].seq
+		for _, m := range j.marks[:i] {
+			j.held -= m.held
+		}
 		j.marks = append(j.marks[:0], j.marks[i:]...)
 	}
 	j.cond.Broadcast()

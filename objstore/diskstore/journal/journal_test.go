@@ -59,7 +59,7 @@ func testRecord(i uint64) *Record {
 }
 
 func submit(t testing.TB, j *Journal, r *Record) uint64 {
-	n := Size(r)
+	n := Need{Size: Size(r)}
 	if err := j.Reserve(n, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestAroundTheRing(t *testing.T) {
 		j.Release(p)
 		released.Store(&p)
 	}
-	j = Open(ring, Parallel, start, start, release, ignore)
+	j = Open(Config{Ring: ring, Mode: Parallel, Full: release, Failed: ignore}, start, start)
 	for i := uint64(1); i <= 600; i++ {
 		rec := testRecord(i)
 		rec.Meta = rec.Meta[:min(len(rec.Meta), 3000)]
@@ -159,7 +159,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 			cuts = append(cuts, cut{d.CrashClone(seed, int(seed%3)*50, nil), k})
 			return nil
 		})
-		j := Open(ring, mode, start, start, func() { t.Error("the ring is full") }, ignore)
+		j := Open(Config{Ring: ring, Mode: mode, Full: func() { t.Error("the ring is full") }, Failed: ignore}, start, start)
 		const n = 60
 		for i := uint64(1); i <= n; i++ {
 			rec := testRecord(i)
@@ -201,7 +201,7 @@ func TestCrashKeepsWhatWasAcknowledged(t *testing.T) {
 			if again, err := Replay(after, start, func(Replayed) error { return nil }); err != nil || again != end {
 				t.Fatalf("cut %d: the second replay ends at %+v, the first at %+v, %v", i, again, end, err)
 			}
-			j2 := Open(after, mode, start, end, func() {}, ignore)
+			j2 := Open(Config{Ring: after, Mode: mode, Full: func() {}, Failed: ignore}, start, end)
 			submit(t, j2, testRecord(end.Seq))
 			if err := j2.Close(); err != nil {
 				t.Fatal(err)
@@ -221,7 +221,7 @@ func TestRotInTheMiddle(t *testing.T) {
 	t.Parallel()
 	d := memdisk.New(8 << 20)
 	ring := newRing(t, d, 256*Block)
-	j := Open(ring, Parallel, start, start, func() {}, ignore)
+	j := Open(Config{Ring: ring, Mode: Parallel, Full: func() {}, Failed: ignore}, start, start)
 	for i := uint64(1); i <= 5; i++ {
 		submit(t, j, testRecord(i))
 		if err := j.Sync(); err != nil {
@@ -252,7 +252,7 @@ func TestOtherSaltIsNoGroup(t *testing.T) {
 	t.Parallel()
 	d := memdisk.New(8 << 20)
 	ring := newRing(t, d, 64*Block)
-	j := Open(ring, Parallel, start, start, func() {}, ignore)
+	j := Open(Config{Ring: ring, Mode: Parallel, Full: func() {}, Failed: ignore}, start, start)
 	submit(t, j, testRecord(1))
 	j.Close()
 	ring.Salt++
@@ -266,7 +266,7 @@ func TestFailure(t *testing.T) {
 	m := memdisk.New(8 << 20)
 	d := faultdisk.New(m)
 	ring := newRing(t, d, 64*Block)
-	j := Open(ring, Parallel, start, start, func() {}, ignore)
+	j := Open(Config{Ring: ring, Mode: Parallel, Full: func() {}, Failed: ignore}, start, start)
 	d.Set(faultdisk.EIO("write", 0, 1<<30))
 	got := make(chan error, 2)
 	rec := testRecord(1)
@@ -276,7 +276,7 @@ func TestFailure(t *testing.T) {
 		t.Fatalf("callback: %v", err)
 	}
 	d.Set(nil)
-	if err := j.Reserve(Block, nil); !errors.Is(err, errno.EIO) {
+	if err := j.Reserve(Need{Size: Block}, nil); !errors.Is(err, errno.EIO) {
 		t.Fatalf("after a failure: %v", err)
 	}
 	if err := j.Wait(1); !errors.Is(err, errno.EIO) {
@@ -290,9 +290,9 @@ func TestFailure(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	ring := newRing(t, memdisk.New(8<<20), 64*Block)
-	j := Open(ring, Parallel, start, start, func() {}, ignore)
+	j := Open(Config{Ring: ring, Mode: Parallel, Full: func() {}, Failed: ignore}, start, start)
 	defer j.Close()
-	if err := j.Reserve(MaxRecord(ring.Size)+1, nil); err == nil {
+	if err := j.Reserve(Need{Size: MaxRecord(ring.Size) + 1}, nil); err == nil {
 		t.Fatal("no error")
 	}
 }
@@ -302,7 +302,7 @@ func TestGolden(t *testing.T) {
 	t.Parallel()
 	d := memdisk.New(8 << 20)
 	ring := newRing(t, d, 64*Block)
-	j := Open(ring, Parallel, start, start, func() {}, ignore)
+	j := Open(Config{Ring: ring, Mode: Parallel, Full: func() {}, Failed: ignore}, start, start)
 	blk := bytes.Repeat([]byte{7}, Block)
 	submit(t, j, &Record{Meta: []byte("abc"), Blocks: [][]byte{blk}, CRCs: []uint32{Checksum(blk)}})
 	j.Close()
@@ -330,7 +330,7 @@ func TestGolden(t *testing.T) {
 func FuzzGroup(f *testing.F) {
 	d := memdisk.New(8 << 20)
 	ring := newRing(f, d, 64*Block)
-	j := Open(ring, Parallel, start, start, func() {}, ignore)
+	j := Open(Config{Ring: ring, Mode: Parallel, Full: func() {}, Failed: ignore}, start, start)
 	submit(f, j, testRecord(5))
 	j.Close()
 	b := make([]byte, 64*Block)
