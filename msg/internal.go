@@ -198,6 +198,7 @@ type PGStat struct {
 	MappingEpoch                  uint32
 	SnapTrimQueue                 uint32
 	BlockedBy                     []int32
+	Purged                        []Interval // snapshots being removed of which the group has nothing left
 }
 
 func (s *PGStat) times() []*time.Time {
@@ -208,10 +209,10 @@ func (s *PGStat) times() []*time.Time {
 }
 
 // minPGStat is the length of one with empty lists.
-const minPGStat = 545
+const minPGStat = 549
 
 func (s PGStat) Encode(e *wire.Encoder) {
-	m := e.Begin(1, 1)
+	m := e.Begin(2, 1)
 	s.PG.Encode(e)
 	s.Version.Encode(e)
 	e.U64(s.ReportedSeq)
@@ -235,11 +236,12 @@ func (s PGStat) Encode(e *wire.Encoder) {
 	e.U32(s.MappingEpoch)
 	e.U32(s.SnapTrimQueue)
 	wire.EncodeSlice(e, s.BlockedBy, e.S32)
+	encodeIntervals(e, s.Purged)
 	e.End(m)
 }
 
 func (s *PGStat) Decode(d *wire.Decoder) {
-	env := d.Begin("PGStat", 1)
+	env := d.Begin("PGStat", 2)
 	s.PG.Decode(d)
 	s.Version.Decode(d)
 	s.ReportedSeq = d.U64()
@@ -263,6 +265,10 @@ func (s *PGStat) Decode(d *wire.Decoder) {
 	s.MappingEpoch = d.U32()
 	s.SnapTrimQueue = d.U32()
 	s.BlockedBy = wire.DecodeSlice(d, 4, d.S32)
+	s.Purged = nil
+	if env.Version >= 2 {
+		s.Purged = decodeIntervals(d)
+	}
 	d.End(env)
 }
 

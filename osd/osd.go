@@ -216,7 +216,7 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	if len(o.cfg.Cluster) == 0 {
 		o.cfg.Cluster = o.cfg.Public
 	}
-	o.pgConfig, o.history = groupConfig(cfg.Options, 0), historyConfig(cfg.Options)
+	o.pgConfig, o.history = groupConfig(cfg.Options, 0, cfg.Shards), historyConfig(cfg.Options)
 	classes := Classes()
 	o.counters = newCounters()
 	for i := range o.cfg.Shards {

@@ -161,7 +161,7 @@ func (o *OSD) reconfigure() {
 			groups += int(p.PGNum)
 		}
 	}
-	c, history := groupConfig(o.cfg.Options, groups), historyConfig(o.cfg.Options)
+	c, history := groupConfig(o.cfg.Options, groups, o.cfg.Shards), historyConfig(o.cfg.Options)
 	u := o.store.Usage()
 	limit := o.cfg.Options.Float("osd_failsafe_full_ratio")
 	full := u.Total > 0 && limit > 0 && float64(u.Total-min(u.Total, u.Available)) >= limit*float64(u.Total)
@@ -176,7 +176,7 @@ func (o *OSD) reconfigure() {
 }
 
 // groupConfig are the settings of groups by the options.
-func groupConfig(c *config.Config, groups int) *pg.Config {
+func groupConfig(c *config.Config, groups, shards int) *pg.Config {
 	p := pg.DefaultConfig()
 	set := func(dst *uint64, name string) {
 		if n := c.Int(name); n > 0 {
@@ -211,6 +211,14 @@ func groupConfig(c *config.Config, groups int) *pg.Config {
 	}
 	setDuration(&p.WatchTimeout, "osd_client_watch_timeout")
 	setDuration(&p.NotifyTimeout, "osd_default_notify_timeout")
+	setInt(&p.TrimBatch, "osd_pg_max_concurrent_snap_trims")
+	p.TrimSleep = c.Seconds("osd_snap_trim_sleep")
+	// The option is for all of the OSD; each shard may do its part, but at least one.
+	if n := int(c.Int("osd_max_trimming_pgs")); n > 0 {
+		p.TrimGroups = max(1, n/max(1, shards))
+	} else {
+		p.TrimGroups = 0
+	}
 	// The log's memory is shared by the groups, and none goes below what the
 	// option says. Ceph's own target per OSD is ten times ours.
 	const target = 30000
@@ -229,6 +237,7 @@ func sameLimits(a, b *pg.Config) bool {
 		x.MaxNamespaceLen == y.MaxNamespaceLen && x.MaxAttrNameLen == y.MaxAttrNameLen && x.MaxAttrSize == y.MaxAttrSize &&
 		x.MaxOmapEntries == y.MaxOmapEntries && x.MaxOmapBytes == y.MaxOmapBytes && x.MaxList == y.MaxList &&
 		x.MaxWriteReply == y.MaxWriteReply && x.CopyChunk == y.CopyChunk && x.LogEntries == y.LogEntries && x.ComplaintTime == y.ComplaintTime &&
+		x.TrimBatch == y.TrimBatch && x.TrimSleep == y.TrimSleep && x.TrimGroups == y.TrimGroups &&
 		x.WatchTimeout == y.WatchTimeout && x.NotifyTimeout == y.NotifyTimeout
 }
 

@@ -174,20 +174,24 @@ func (s *Shard) Wake() time.Time {
 // wants it later than it did is seen when the time has come.
 func (s *Shard) step(now time.Time, p *pg.PG, ev pg.Event) {
 	p.Step(now, ev)
-	if at := p.Wake(); !at.IsZero() && (s.alarm.IsZero() || at.Before(s.alarm)) {
-		s.alarm = at
+	for _, at := range []time.Time{p.Wake(), s.env.Woken()} {
+		if !at.IsZero() && (s.alarm.IsZero() || at.Before(s.alarm)) {
+			s.alarm = at
+		}
 	}
 }
 
-// wakeGroups lets the time pass for the groups that want to know.
-func (s *Shard) wakeGroups(now time.Time) {
+// wakeGroups lets the time pass for the groups that want to know. It reports
+// whether there were any.
+func (s *Shard) wakeGroups(now time.Time) bool {
 	if s.alarm.IsZero() || now.Before(s.alarm) {
-		return
+		return false
 	}
 	s.alarm = time.Time{}
 	for _, id := range s.ids() {
 		s.step(now, s.groups[id], pg.Tick{})
 	}
+	return true
 }
 
 // ids are the groups in order.
@@ -225,8 +229,11 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 		s.sessionClosed(now, in)
 	case pg.Tick:
 		s.tick(now)
-		s.wakeGroups(now)
-		s.resume(now)
+		// Requests that were held back come next: a group may have made a
+		// transaction.
+		if !s.wakeGroups(now) {
+			s.resume(now)
+		}
 	case Ask:
 		s.extra.Answers = append(s.extra.Answers, s.answer(now, in))
 	default:

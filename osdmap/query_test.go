@@ -194,6 +194,14 @@ func TestSnapSet(t *testing.T) {
 	if d := s.Subtract(SnapSet{{2, 1}, {5, 10}}); d.String() != "[1~1,3~1]" {
 		t.Errorf("difference %v", d)
 	}
+	if d := s.Intersect(SnapSet{{2, 1}, {5, 10}, {99, 1}}); d.String() != "[2~1,5~1,9~1]" {
+		t.Errorf("intersection %v", d)
+	}
+	for n, want := range []string{"[]", "[1~1]", "[1~2]", "[1~3]", "[1~3,5~1]", "[1~3,5~1,9~1]", "[1~3,5~1,9~1]"} {
+		if d := s.First(uint64(n)); d.String() != want {
+			t.Errorf("first %d: %v, want %s", n, d, want)
+		}
+	}
 	if s.String() != "[1~3,5~1,9~1]" {
 		t.Error("the set changed")
 	}

@@ -73,14 +73,46 @@ func (s SnapSet) Union(t SnapSet) SnapSet {
 	return u
 }
 
+// Intersect returns the ids that are in both sets.
+func (s SnapSet) Intersect(t SnapSet) SnapSet {
+	var u SnapSet
+	for i, j := 0, 0; i < len(s) && j < len(t); {
+		if lo, hi := max(s[i].Begin, t[j].Begin), min(s[i].end(), t[j].end()); uint64(lo) < hi {
+			u = append(u, SnapRange{lo, hi - uint64(lo)})
+		}
+		if s[i].end() < t[j].end() {
+			i++
+		} else {
+			j++
+		}
+	}
+	return u
+}
+
+// First returns the set of the n smallest ids.
+func (s SnapSet) First(n uint64) SnapSet {
+	for i, r := range s {
+		if r.Length >= n {
+			u := slices.Clone(s[:i])
+			if n > 0 {
+				u = append(u, SnapRange{r.Begin, n})
+			}
+			return u
+		}
+		n -= r.Length
+	}
+	return s
+}
+
 // Subtract returns the ids of s that are not in t.
 func (s SnapSet) Subtract(t SnapSet) SnapSet {
 	var u SnapSet
+	first := 0 // of t that can matter
 	for _, r := range s {
-		for _, x := range t {
-			if x.end() <= uint64(r.Begin) {
-				continue
-			}
+		for first < len(t) && t[first].end() <= uint64(r.Begin) {
+			first++
+		}
+		for _, x := range t[first:] {
 			if uint64(x.Begin) >= r.end() {
 				break
 			}

@@ -151,7 +151,19 @@ func dumpGroup(f *jsonfmt.Formatter, g *msg.PGStat) {
 	dumpOSDs(f, "blocked_by", g.BlockedBy)
 	f.Int("up_primary", int64(g.UpPrimary))
 	f.Int("acting_primary", int64(g.ActingPrimary))
-	f.Array("purged_snaps", func() {})
+	dumpIntervals(f, "purged_snaps", g.Purged)
+}
+
+// dumpIntervals writes a set of snapshots.
+func dumpIntervals(f *jsonfmt.Formatter, name string, set []msg.Interval) {
+	f.Array(name, func() {
+		for _, i := range set {
+			f.Object("interval", func() {
+				f.Uint("start", uint64(i.Start))
+				f.Uint("length", uint64(i.Len))
+			})
+		}
+	})
 }
 
 // dumpOSDStat writes the numbers of an OSD, or of all.

@@ -87,6 +87,28 @@ func (s *Service) CleanFloor() (uint32, bool) {
 	return floor, true
 }
 
+// Purged returns the snapshots of which no group of a pool has anything left,
+// among those that are being removed.
+func (s *Service) Purged(id int64) (all osdmap.SnapSet) {
+	q := s.pgmap().pools[id]
+	if q == nil {
+		return nil
+	}
+	for i := range q.groups {
+		var here osdmap.SnapSet
+		for _, r := range q.groups[i].Purged {
+			here = append(here, osdmap.SnapRange{Begin: r.Start, Length: uint64(r.Len)})
+		}
+		if all = all.Intersect(here); i == 0 {
+			all = here
+		}
+		if len(all) == 0 {
+			return nil
+		}
+	}
+	return all
+}
+
 // Seq returns the sequence number of an OSD's last report.
 func (s *Service) Seq(id int32) uint64 {
 	if o := s.pgmap().osds[id]; o != nil {

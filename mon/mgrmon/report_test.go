@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -23,6 +24,33 @@ func TestWhoMayReport(t *testing.T) {
 	w.report(r)
 	if !slices.Equal(w.heard, []int32{1}) || w.states()["active+clean"] != 1 {
 		t.Errorf("heard %v, %v", w.heard, w.states())
+	}
+}
+
+// A snapshot is purged when each group of its pool has nothing left of it.
+func TestPurged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, readMap(t, "osdmap-130.bin"))
+	w.settle()
+	n := w.m.Pools[2].PGNum
+	var groups []msg.PGStat
+	for seed := range n {
+		g := w.group(object.PG{Pool: 2, Seed: seed}.String(), healthy)
+		g.ReportedSeq = 9
+		g.Purged = []msg.Interval{{Start: 3, Len: 4}, {Start: 10, Len: 2}}
+		groups = append(groups, g)
+	}
+	groups[n-1].Purged = []msg.Interval{{Start: 1, Len: 4}, {Start: 6, Len: 5}}
+	w.report(w.groupsReport(1, groups[1:]...))
+	if got := w.s.Purged(2); len(got) != 0 {
+		t.Errorf("purged %v, though a group did not say so", got)
+	}
+	w.report(w.groupsReport(1, groups[0]))
+	if got := w.s.Purged(2).String(); got != "[3~2,6~1,a~1]" {
+		t.Errorf("purged %v", got)
+	}
+	if got := w.s.Purged(99); got != nil {
+		t.Errorf("purged %v of no pool", got)
 	}
 }
 

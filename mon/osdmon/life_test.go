@@ -28,15 +28,17 @@ type fakeStats struct {
 	reports map[int32]time.Time
 	full    map[int32]osdmap.State
 	floor   uint32
+	purged  map[int64]osdmap.SnapSet
 }
 
 func (f *fakeStats) PoolUsage(pool int64) (objects, bytes int64, ok bool) {
 	u, ok := f.usage[pool]
 	return u[0], u[1], ok
 }
-func (f *fakeStats) PoolCreated(int64, uint32) bool { return true }
-func (f *fakeStats) LastReport(osd int32) time.Time { return f.reports[osd] }
-func (f *fakeStats) CleanFloor() (uint32, bool)     { return f.floor, f.floor > 0 }
+func (f *fakeStats) PoolCreated(int64, uint32) bool   { return true }
+func (f *fakeStats) LastReport(osd int32) time.Time   { return f.reports[osd] }
+func (f *fakeStats) CleanFloor() (uint32, bool)       { return f.floor, f.floor > 0 }
+func (f *fakeStats) Purged(pool int64) osdmap.SnapSet { return f.purged[pool] }
 func (f *fakeStats) Fullness(osd int32) (osdmap.State, bool) {
 	st, ok := f.full[osd]
 	return st, ok

@@ -347,6 +347,7 @@ func (s *Service) removePool(id int64) {
 	delete(inc.NewPools, id)
 	delete(inc.NewPoolNames, id)
 	delete(inc.NewRemovedSnaps, id)
+	delete(inc.NewPurgedSnaps, id)
 	if !slices.Contains(inc.OldPools, id) {
 		inc.OldPools = append(inc.OldPools, id)
 	}

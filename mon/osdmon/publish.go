@@ -3,6 +3,7 @@ package osdmon
 import (
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
 )
 
 // Topics are the names of its subscriptions.
@@ -41,6 +42,7 @@ func (s *Service) Publish(_ *service.Session, _ string, next uint64) ([]msg.Body
 		}
 		m := s.newMessage()
 		m.Full[s.first] = full
+		m.GapRemoved = s.everRemoved()
 		out = append(out, m)
 		epoch = s.first + 1
 	}
@@ -54,6 +56,18 @@ func (s *Service) Publish(_ *service.Session, _ string, next uint64) ([]msg.Body
 		out = append(out, m)
 	}
 	return out, after
+}
+
+// everRemoved are the removed snapshots of all pools, for clients that may have
+// missed in which epoch: they must not write by them any more.
+func (s *Service) everRemoved() map[int64][]msg.Interval {
+	all := map[int64][]msg.Interval{}
+	for id := range s.cur.Pools {
+		for _, r := range s.snaps[id].Union(s.cur.RemovedSnapsQueue[id]) {
+			all[id] = append(all[id], msg.Interval{Start: r.Begin, Len: object.SnapID(r.Length)})
+		}
+	}
+	return all
 }
 
 func (s *Service) newMessage() *msg.OSDMap {

@@ -49,6 +49,9 @@ type Stats interface {
 	// CleanFloor returns the oldest epoch that a group or an OSD may still
 	// need.
 	CleanFloor() (uint32, bool)
+	// Purged returns the snapshots of which no group of a pool has anything
+	// left, among those that are being removed.
+	Purged(pool int64) osdmap.SnapSet
 	// Seq returns the sequence number of an OSD's last report.
 	Seq(osd int32) uint64
 }
@@ -111,6 +114,7 @@ func (noStats) PoolCreated(int64, uint32) bool                  { return false }
 func (noStats) LastReport(int32) time.Time                      { return time.Time{} }
 func (noStats) Fullness(int32) (osdmap.State, bool)             { return 0, false }
 func (noStats) CleanFloor() (uint32, bool)                      { return 0, false }
+func (noStats) Purged(int64) osdmap.SnapSet                     { return nil }
 func (noStats) Seq(int32) uint64                                { return 0 }
 
 var (

@@ -1,7 +1,9 @@
 package osdmon
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/errno"
@@ -78,6 +80,36 @@ func (s *Service) removeUnmanagedSnap(pool int64, id object.SnapID) {
 	p.SnapEpoch = s.cur.Epoch + 1
 	s.addRemoved(pool, id)
 	s.p.purged[pool] = s.p.purged[pool].Union(osdmap.NewSnapSet(p.SnapSeq))
+}
+
+// purgeSnaps ends the removal of snapshots of which no OSD has anything left, so
+// many in an epoch: that they are gone is remembered here, and the map forgets
+// them.
+func (s *Service) purgeSnaps() {
+	limit := uint64(s.intOption("mon_max_snap_prune_per_epoch", 100))
+	if limit == 0 {
+		limit = math.MaxUint64
+	}
+	queue := s.cur.RemovedSnapsQueue
+	for _, id := range slices.Sorted(maps.Keys(queue)) {
+		if s.view().Pools[id] == nil {
+			continue
+		}
+		staged := osdmap.SnapSet(nil)
+		if s.p.inc != nil {
+			staged = s.p.inc.NewPurgedSnaps[id]
+		}
+		done := s.stats.Purged(id).Intersect(queue[id]).Subtract(staged).First(limit)
+		if len(done) == 0 {
+			continue
+		}
+		inc := s.stage()
+		inc.NewPurgedSnaps[id] = staged.Union(done)
+		s.p.purged[id] = s.p.purged[id].Union(done)
+		if limit -= done.Size(); limit == 0 {
+			return
+		}
+	}
 }
 
 // isRemoved reports whether a snapshot is gone or about to.

@@ -33,6 +33,7 @@ func (s *Service) Tick(now time.Time) {
 		s.checkQuotas()
 		s.checkCreated()
 		s.growPools()
+		s.purgeSnaps()
 	}
 	if now.Before(s.life.nextRun) {
 		return

@@ -141,7 +141,7 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 			p.unreadable(r, err)
 			return
 		}
-		u.clone, u.logged = clone, 1
+		u.more, u.logged = []objectUndo{clone}, 1
 		txn.Append(&x.txn)
 	}
 	x.txn.Ops = nil
@@ -186,8 +186,8 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 	p.release(r)
 	f := p.submit(txn, r, reply, at, u)
 	o.pending = f.token
-	if u.clone != nil {
-		u.clone.object.pending = f.token
+	for i := range u.more {
+		u.more[i].object.pending = f.token
 	}
 	p.leaveEffects(r, x, f)
 }

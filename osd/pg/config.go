@@ -23,6 +23,9 @@ type Config struct {
 	ComplaintTime     time.Duration
 	WatchTimeout      time.Duration // osd_client_watch_timeout
 	NotifyTimeout     time.Duration // osd_default_notify_timeout
+	TrimBatch         int           // osd_pg_max_concurrent_snap_trims: clones trimmed in one transaction
+	TrimGroups        int           // osd_max_trimming_pgs: groups that trim at once, of those that share a loop
+	TrimSleep         time.Duration // osd_snap_trim_sleep
 	RemoveBatch       int           // objects removed at once of a group that is gone
 	BackoffOnInactive bool
 	// DefaultClasses are the object classes that the capability x reaches.
@@ -38,7 +41,7 @@ func DefaultConfig() *Config {
 		MaxOmapEntries: 1024, MaxOmapBytes: 1 << 30, MaxList: 1024, MaxWriteReply: 64, CopyChunk: 8 << 20,
 		ContextCache: 256, LogEntries: 1000, LogTrim: 100, DupsTracked: 1000, ComplaintTime: 30 * time.Second,
 		WatchTimeout: 30 * time.Second, NotifyTimeout: 30 * time.Second,
-		RemoveBatch: 64, BackoffOnInactive: true, DefaultClasses: map[string]bool{},
+		TrimBatch: 2, TrimGroups: 1, RemoveBatch: 64, BackoffOnInactive: true, DefaultClasses: map[string]bool{},
 	}
 	for _, name := range []string{"cephfs", "hello", "journal", "lock", "log", "numops", "otp", "rbd", "refcount", "rgw",
 		"rgw_gc", "timeindex", "user", "version", "cas", "cmpomap", "queue", "2pc_queue", "fifo"} {

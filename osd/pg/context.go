@@ -76,7 +76,7 @@ func (p *PG) object(id object.ID) (*objectContext, error) {
 		return nil, fmt.Errorf("pg %v: info of %v: %w", p.id, id, err)
 	}
 	if o.stored() && id.IsHead() {
-		if err := p.loadSnaps(o); err != nil {
+		if o.snaps, err = p.loadSnaps(id); err != nil {
 			return nil, err
 		}
 	}
@@ -89,18 +89,18 @@ func (p *PG) object(id object.ID) (*objectContext, error) {
 }
 
 // loadSnaps reads what a head knows of its clones.
-func (p *PG) loadSnaps(o *objectContext) error {
-	raw, err := p.env.Store.Attr(p.coll, o.id, attrSnaps)
+func (p *PG) loadSnaps(head object.ID) (ss SnapSet, err error) {
+	raw, err := p.env.Store.Attr(p.coll, head, attrSnaps)
 	if errors.Is(err, objstore.ErrNoAttr) {
-		return nil
+		return ss, nil
 	}
 	if err == nil {
-		err = wire.Unmarshal(raw, &o.snaps)
+		err = wire.Unmarshal(raw, &ss)
 	}
 	if err != nil {
-		return fmt.Errorf("pg %v: snapshots of %v: %w", p.id, o.id, err)
+		return ss, fmt.Errorf("pg %v: snapshots of %v: %w", p.id, head, err)
 	}
-	return nil
+	return ss, nil
 }
 
 // shrinkContexts forgets the objects that were not used for the longest time and

@@ -22,6 +22,7 @@ func (p *PG) takeMap(m *osdmap.Map) {
 	p.pool = m.Pools[p.id.Pool]
 	p.mapping = m.PGToUpActing(p.id.PG)
 	p.removed = m.RemovedSnapsQueue[p.id.Pool]
+	p.forgetPurged()
 	p.poolSnaps = object.SnapContext{}
 	if p.pool != nil && p.pool.Has(osdmap.PoolFlagPoolSnaps) {
 		p.poolSnaps = p.pool.SnapContext()
@@ -63,6 +64,7 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 	default:
 		p.dropBlocklisted(now)
 		p.refetch()
+		p.checkTrim(now)
 		if p.created && m.Epoch-p.info.Epoch > rememberEvery {
 			txn := new(objstore.Txn)
 			p.writeInfo(txn)
@@ -108,6 +110,7 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 	p.dropWatches()
 	p.dropWaiting()
 	p.role = roleStray
+	p.trim.failed = false
 	p.unsettled = true
 }
 
@@ -151,6 +154,7 @@ func (p *PG) settle(now time.Time) {
 	}
 	p.stamps.enter(now, p.State())
 	p.changed = true
+	p.checkTrim(now)
 	switch p.role {
 	case roleActive:
 		p.loadWatches(now)
@@ -182,7 +186,7 @@ func (p *PG) State() msg.PGState {
 		if len(p.mapping.Acting) < int(p.pool.Size) {
 			return s | msg.PGUndersized | msg.PGDegraded
 		}
-		return s | msg.PGClean
+		return s | msg.PGClean | p.trimState()
 	}
 	return msg.PGStale
 }
@@ -251,6 +255,7 @@ func (p *PG) remove(now time.Time) {
 	clear(p.backoffs)
 	p.giveUpSplit()
 	p.role = roleGone
+	p.stopTrim(now)
 	p.stamps.enter(now, p.State())
 	p.removal = object.MinID
 	p.note(NoteInfo, "is being removed, its pool is gone", nil)

@@ -72,7 +72,10 @@ func (x *execution) opRollback(op *msg.Op) error {
 	case err != nil && !errors.Is(err, errno.ENOENT):
 		return err
 	case err != nil || c == x.obj && !c.exists:
-		if x.exists {
+		switch {
+		case len(x.obj.info.Watchers) > 0:
+			return errno.EBUSY
+		case x.exists:
 			return x.removeObject()
 		}
 	case c == x.obj:

@@ -35,6 +35,7 @@ type Env struct {
 	taken bool
 	again []*Request // to be taken up again, in order
 	exec  execution  // of the step that runs; kept for its space
+	trims trims
 
 	notifies uint32 // that were begun
 }
@@ -122,6 +123,7 @@ type PG struct {
 	osdmap  *osdmap.Map
 	pool    *osdmap.Pool
 	removed osdmap.SnapSet // snapshots of the pool that are being removed
+	trim    trimmer
 	// What writes go by in a pool whose snapshots the monitors name.
 	poolSnaps object.SnapContext
 	mapping   osdmap.Mapping
@@ -188,9 +190,9 @@ type flight struct {
 // undo is what a transaction that the store refused has to be taken back to.
 type undo struct {
 	info   Info
-	object objectUndo  // of no object: none was changed
-	clone  *objectUndo // the one that was made of it
-	logged int         // entries
+	object objectUndo   // of no object: none was changed
+	more   []objectUndo // in the order in which they were changed
+	logged int          // entries
 }
 
 // objectUndo is a context as it was.
@@ -328,7 +330,12 @@ func (p *PG) Ready() Ready { return p.env.Ready() }
 
 // Wake is when the group next wants a Tick; zero: what it waits for comes as an
 // event.
-func (p *PG) Wake() time.Time { return p.alarm }
+func (p *PG) Wake() time.Time {
+	if at := p.trim.next; !at.IsZero() && (p.alarm.IsZero() || at.Before(p.alarm)) {
+		return at
+	}
+	return p.alarm
+}
 
 // Step takes in one event.
 func (p *PG) Step(now time.Time, in Event) {
@@ -352,7 +359,10 @@ func (p *PG) Step(now time.Time, in Event) {
 		p.onSessionClosed(in.Session)
 		p.disconnectSession(now, in.Session)
 	case Tick:
-		p.watchTick(now)
+		before := p.nextToken
+		if p.watchTick(now); p.nextToken == before {
+			p.trimTick(now)
+		}
 	default:
 		panic(fmt.Sprintf("BUG: pg %v: event %T", p.id, in))
 	}
@@ -437,6 +447,7 @@ func (p *PG) onCommitted(now time.Time, in Committed) {
 			p.finish(f.req)
 		}
 	}
+	p.trimmed(now)
 	if len(p.flights) > 0 {
 		return
 	}
@@ -470,16 +481,23 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 			p.created = false
 			p.settle(now)
 		}
+		p.trimRefused(now, in.Token)
 		p.note(NoteCluster, "no space for the group's own records", in.Err)
 		return
 	}
 	p.info = f.undo.info
 	p.log.undo(f.undo.logged)
 	f.undo.object.restore()
-	if f.undo.clone != nil {
-		f.undo.clone.restore()
+	for _, o := range slices.Backward(f.undo.more) {
+		o.restore()
 	}
-	if f.req == nil {
+	switch {
+	case f.req != nil:
+	case p.trim.after == f.token:
+		p.note(NoteCluster, "no space to trim snapshots", in.Err)
+		p.trimRefused(now, f.token)
+		return
+	default:
 		p.note(NoteCluster, "no space to remove watches", in.Err)
 		p.keepWatches(now, f.undo.object.object)
 		return

@@ -6,11 +6,13 @@ import (
 
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
 // Query is what "pg query" tells of a group.
 type Query struct {
 	Info      Info
+	TrimQueue osdmap.SnapSet // snapshots of which clones may be left
 	Stat      msg.PGStat
 	Epoch     uint32
 	Active    bool
@@ -19,13 +21,13 @@ type Query struct {
 
 // Query describes the group.
 func (p *PG) Query() *Query {
-	return &Query{Info: p.info, Stat: p.stat(), Epoch: p.Epoch(), Active: p.role == roleActive, EnterTime: p.stamps.changed}
+	return &Query{Info: p.info, TrimQueue: p.trim.queue, Stat: p.stat(), Epoch: p.Epoch(), Active: p.role == roleActive, EnterTime: p.stamps.changed}
 }
 
 // Dump writes the fields into the open object, in Ceph's order.
 func (q *Query) Dump(f *jsonfmt.Formatter) {
 	s := &q.Stat
-	f.Str("snap_trimq", "[]")
+	f.Stringer("snap_trimq", q.TrimQueue)
 	f.Uint("snap_trimq_len", uint64(s.SnapTrimQueue))
 	f.Str("state", s.State.String())
 	f.Uint("epoch", uint64(q.Epoch))
@@ -57,14 +59,14 @@ func dumpOSDs(f *jsonfmt.Formatter, name string, osds []int32) {
 }
 
 func (q *Query) dumpInfo(f *jsonfmt.Formatter) {
-	i := &q.Info
+	i, s := &q.Info, &q.Stat
 	f.Str("pgid", i.PG.String())
 	f.Stringer("last_update", i.LastUpdate)
 	f.Stringer("last_complete", i.LastUpdate)
 	f.Stringer("log_tail", i.LogTail)
 	f.Uint("last_user_version", i.LastUserVersion)
 	f.Str("last_backfill", "MAX")
-	f.Array("purged_snaps", func() {})
+	dumpPurged(f, s.Purged)
 	f.Object("history", func() { q.dumpHistory(f) })
 	f.Object("stats", func() { q.dumpStats(f) })
 	f.Int("empty", b2i(i.LastUpdate.IsZero()))
@@ -74,6 +76,17 @@ func (q *Query) dumpInfo(f *jsonfmt.Formatter) {
 	f.Object("hit_set_history", func() {
 		f.Str("current_last_update", "0'0")
 		f.Array("history", func() {})
+	})
+}
+
+func dumpPurged(f *jsonfmt.Formatter, snaps []msg.Interval) {
+	f.Array("purged_snaps", func() {
+		for _, i := range snaps {
+			f.Object("interval", func() {
+				f.Uint("start", uint64(i.Start))
+				f.Uint("length", uint64(i.Len))
+			})
+		}
 	})
 }
 
@@ -149,7 +162,7 @@ func (q *Query) dumpStats(f *jsonfmt.Formatter) {
 	dumpOSDs(f, "blocked_by", s.BlockedBy)
 	f.Int("up_primary", int64(s.UpPrimary))
 	f.Int("acting_primary", int64(s.ActingPrimary))
-	f.Array("purged_snaps", func() {})
+	dumpPurged(f, s.Purged)
 }
 
 func dumpSums(f *jsonfmt.Formatter, o *msg.ObjectStats) {

@@ -88,18 +88,27 @@ func (p *PG) splitMore(now time.Time) {
 			p.fail(fmt.Errorf("pg %v: split: %v is not of this group: %w", p.id, id, errno.EIO))
 			return
 		}
+		clone, err := p.cloneOf(id)
+		if err != nil {
+			p.fail(fmt.Errorf("pg %v: split: %w", p.id, err))
+			return
+		}
 		i, err := p.storedInfo(id)
 		if err != nil {
 			p.fail(fmt.Errorf("pg %v: split: %w", p.id, err))
 			return
 		}
-		st := i.footprint()
+		st := i.footprint(clone)
 		c.Stats.Add(&st)
 		p.info.Stats.sub(&st)
 		txn.Rename(p.coll, id, objstore.PGColl(c.PG), id)
 		if len(i.Watchers) > 0 {
 			p.indexWatched(txn, id, true, false)
 			newPG(p.env, c.PG).indexWatched(txn, id, false, true)
+		}
+		if clone != nil {
+			p.unindexSnaps(txn, id, clone.Snaps)
+			newPG(p.env, c.PG).indexSnaps(txn, id, clone.Snaps)
 		}
 	}
 	s.at = next
@@ -110,6 +119,23 @@ func (p *PG) splitMore(now time.Time) {
 	p.recordChildren(txn)
 	p.writeInfo(txn)
 	p.submit(txn, nil, nil, object.Version{}, undo{}).must = true
+}
+
+// cloneOf is what the head says of a clone; nil for a head. Heads come after
+// their clones, so they are still here.
+func (p *PG) cloneOf(id object.ID) (*Clone, error) {
+	if id.IsHead() {
+		return nil, nil
+	}
+	ss, err := p.loadSnaps(id.Head())
+	if err != nil {
+		return nil, err
+	}
+	c := ss.find(id.Snap)
+	if c == nil {
+		return nil, fmt.Errorf("pg %v: the head of %v does not know it: %w", p.id, id, errno.EIO)
+	}
+	return c, nil
 }
 
 // storedInfo reads the info of an object that is there.
@@ -124,11 +150,17 @@ func (p *PG) storedInfo(id object.ID) (i ObjectInfo, err error) {
 	return i, err
 }
 
-// footprint is what an object adds to the sums.
-func (i *ObjectInfo) footprint() Stats {
+// footprint is what an object adds to the sums; clone is nil for a head.
+func (i *ObjectInfo) footprint(clone *Clone) Stats {
 	s := Stats{Bytes: int64(i.Size), Objects: 1}
 	if i.Flags&ObjectOmap != 0 {
 		s.OmapObjects = 1
+	}
+	if i.Flags&ObjectWhiteout != 0 {
+		s.Whiteouts = 1
+	}
+	if clone != nil {
+		s.Clones, s.Bytes = 1, clone.bytes()
 	}
 	return s
 }

@@ -1,10 +1,12 @@
 package pg
 
 import (
+	"math"
 	"slices"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
 )
 
 // stamps are when the group was last in a state (pg_stat_t).
@@ -68,6 +70,10 @@ func (p *PG) stat() msg.PGStat {
 		LastScrub: h.LastScrub, LastDeepScrub: h.LastDeepScrub, LastScrubStamp: t.scrub, LastDeepStamp: t.deepScrub, LastCleanScrub: t.scrub,
 		LogSize: int64(live), Objects: p.objectStats(), Up: slices.Clone(p.mapping.Up), Acting: slices.Clone(p.mapping.Acting),
 		UpPrimary: p.mapping.UpPrimary, ActingPrimary: p.mapping.ActingPrimary, MappingEpoch: h.SameIntervalSince,
+		SnapTrimQueue: uint32(min(p.trim.queue.Size(), math.MaxUint32)),
+	}
+	for _, r := range i.Purged {
+		s.Purged = append(s.Purged, msg.Interval{Start: r.Begin, Len: object.SnapID(r.Length)})
 	}
 	return s
 }

@@ -64,19 +64,16 @@ func (x *execution) nextSnaps() (ss SnapSet, own int64, changed bool) {
 	return ss, own, changed
 }
 
-// stageClone begins the transaction with the clone that the run needs, if it
-// needs one: its object, its place in the index, its entry in the log. It returns
-// the clone's context as it was, for the case that the transaction is refused.
-func (p *PG) stageClone(txn *objstore.Txn, x *execution, ss *SnapSet) (*objectUndo, error) {
-	if !x.clones() {
-		return nil, nil
-	}
+// stageClone begins the transaction with the clone that the run needs: its
+// object, its place in the index, its entry in the log. It returns the clone's
+// context as it was, for the case that the transaction is refused.
+func (p *PG) stageClone(txn *objstore.Txn, x *execution, ss *SnapSet) (was objectUndo, err error) {
 	head, c := x.obj, ss.newest()
 	o, err := p.object(head.id.At(c.ID))
 	if err != nil {
-		return nil, err
+		return was, err
 	}
-	was := remember(o)
+	was = remember(o)
 	at := p.next()
 	o.exists, o.info = true, head.info
 	o.info.Version, o.info.Prior, o.info.Watchers = at, head.info.Version, nil
@@ -95,7 +92,7 @@ func (p *PG) stageClone(txn *objstore.Txn, x *execution, ss *SnapSet) (*objectUn
 	t := &Entry{Kind: EntryClone, Object: o.id, Version: at, Prior: head.info.Version, UserVersion: head.info.UserVersion,
 		MTime: x.info.MTime}
 	p.logEntry(txn, t, new(wire.Encoder), 0)
-	return &was, nil
+	return was, nil
 }
 
 // leaveWhiteout leaves of a deleted head what its clones need.
