@@ -38,9 +38,8 @@ func wantContent(t *testing.T, ctx context.Context, p *rados.Pool, name, want st
 	}
 }
 
-func TestPoolSnapshots(t *testing.T) {
-	t.Parallel()
-	c, ctx := connect(t)
+func testPoolSnapshots(t *testing.T, on cluster) {
+	c, ctx := on.connect(t)
 	p := ownPool(t, ctx, c)
 	must(t, p.WriteFull(ctx, "o", []byte("old content")))
 	_, err := p.LookupSnap(ctx, "first")
@@ -92,9 +91,8 @@ func TestPoolSnapshots(t *testing.T) {
 	}
 }
 
-func TestSelfManagedSnapshots(t *testing.T) {
-	t.Parallel()
-	c, ctx := connect(t)
+func testSelfManagedSnapshots(t *testing.T, on cluster) {
+	c, ctx := on.connect(t)
 	p := ownPool(t, ctx, c)
 	var ids []uint64 // newest first
 	write := func(content string) {
@@ -146,11 +144,10 @@ func TestSelfManagedSnapshots(t *testing.T) {
 	}
 }
 
-func TestBlocklist(t *testing.T) {
-	t.Parallel()
-	c, ctx := connect(t)
+func testBlocklist(t *testing.T, on cluster) {
+	c, ctx := on.connect(t)
 	p := testPool(t, ctx, c)
-	bad, _ := connect(t)
+	bad, _ := on.connect(t)
 	q, err := bad.Pool(ctx, p.Name())
 	must(t, err)
 	q = q.Namespace(p.NamespaceName())

@@ -15,9 +15,9 @@ import (
 )
 
 // again is the same place seen by another client.
-func again(t *testing.T, ctx context.Context, p *rados.Pool) (*rados.Cluster, *rados.Pool) {
+func (on cluster) again(t *testing.T, ctx context.Context, p *rados.Pool) (*rados.Cluster, *rados.Pool) {
 	t.Helper()
-	c, _ := connect(t)
+	c, _ := on.connect(t)
 	q, err := c.Pool(ctx, p.Name())
 	must(t, err)
 	return c, q.Namespace(p.NamespaceName())
@@ -32,8 +32,8 @@ func echo(t *testing.T, name string) func(context.Context, *rados.Notification) 
 	}
 }
 
-func TestWatchNotify(t *testing.T) {
-	p, ctx := open(t)
+func testWatchNotify(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	_, err := p.Watch(ctx, "o", echo(t, "none"))
 	wantErr(t, err, rados.ErrNotFound)
 	_, err = p.Notify(ctx, "o", []byte("x"), 0)
@@ -46,7 +46,7 @@ func TestWatchNotify(t *testing.T) {
 
 	a, err := p.Watch(ctx, "o", echo(t, "a"))
 	must(t, err)
-	cq, q := again(t, ctx, p)
+	cq, q := on.again(t, ctx, p)
 	b, err := q.Watch(ctx, "o", echo(t, "b"), rados.WatchTimeout(59*time.Second))
 	must(t, err)
 	b2, err := q.Watch(ctx, "o", echo(t, "b2"))
@@ -94,10 +94,10 @@ func TestWatchNotify(t *testing.T) {
 	}
 }
 
-func TestNotifyTimesOut(t *testing.T) {
-	p, ctx := open(t)
+func testNotifyTimesOut(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	must(t, p.WriteFull(ctx, "o", nil))
-	_, q := again(t, ctx, p)
+	_, q := on.again(t, ctx, p)
 	var late *rados.Notification
 	got := make(chan bool)
 	slow, err := p.Watch(ctx, "o", func(ctx context.Context, n *rados.Notification) {
@@ -127,8 +127,8 @@ func TestNotifyTimesOut(t *testing.T) {
 	must(t, quick.Close(ctx))
 }
 
-func TestWatchIsLost(t *testing.T) {
-	p, ctx := open(t)
+func testWatchIsLost(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	lost := func(w *rados.Watch, want error) {
 		t.Helper()
 		select {
@@ -149,7 +149,7 @@ func TestWatchIsLost(t *testing.T) {
 	lost(w, rados.ErrNotWatching)
 
 	must(t, p.WriteFull(ctx, "o", nil))
-	c, q := again(t, ctx, p)
+	c, q := on.again(t, ctx, p)
 	w, err = q.Watch(ctx, "o", echo(t, "w"))
 	must(t, err)
 	must(t, c.Close())
@@ -159,10 +159,10 @@ func TestWatchIsLost(t *testing.T) {
 	_, err = q.Notify(ctx, "o", nil, 0)
 	wantErr(t, err, rados.ErrClosed)
 
-	c, q = again(t, ctx, p)
+	c, q = on.again(t, ctx, p)
 	w, err = q.Watch(ctx, "o", echo(t, "w"))
 	must(t, err)
-	fence, _ := connect(t)
+	fence, _ := on.connect(t)
 	must(t, fence.BlocklistAdd(ctx, c.Addr(), time.Hour))
 	defer func() { must(t, fence.BlocklistRemove(ctx, c.Addr())) }()
 	select {
@@ -187,8 +187,8 @@ func TestWatchIsLost(t *testing.T) {
 	wantErr(t, err, context.Canceled)
 }
 
-func TestNotificationsInOrder(t *testing.T) {
-	p, ctx := open(t)
+func testNotificationsInOrder(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	must(t, p.WriteFull(ctx, "o", nil))
 	var mu sync.Mutex
 	var heard []string

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/internal/peer"
+	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -95,18 +97,43 @@ func FuzzReadSection(f *testing.F) {
 	})
 }
 
-// tool runs the command against the cluster that PULPO_TEST_CONF names, in a
-// pool of its own.
+func TestToolOnPulpo(t *testing.T) {
+	t.Parallel()
+	testTools(t, pulpotest.Start(t, pulpotest.Options{}).Conf)
+}
+
+func TestToolOnStock(t *testing.T) {
+	t.Parallel()
+	testTools(t, peer.Conf(t))
+}
+
+func testTools(t *testing.T, conf string) {
+	for _, x := range []struct {
+		name string
+		run  func(*testing.T, string)
+	}{
+		{"Objects", testTool},
+		{"Bench", testToolBench},
+		{"Snapshots", testToolSnapshots},
+		{"Watch", testToolWatch},
+		{"Call", testToolCall},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			x.run(t, conf)
+		})
+	}
+}
+
+// tool runs the command against a cluster, in a pool of its own.
 type tool struct {
 	t    *testing.T
+	conf string
 	pool string
 }
 
-func newTool(t *testing.T) *tool {
-	if os.Getenv("PULPO_TEST_CONF") == "" {
-		t.Skip("PULPO_TEST_CONF names no cluster")
-	}
-	k := &tool{t, fmt.Sprintf("radoscmd-%d", rand.Uint64())}
+func newTool(t *testing.T, conf string) *tool {
+	k := &tool{t, conf, fmt.Sprintf("radoscmd-%d", rand.Uint64())}
 	k.want("successfully created pool "+k.pool+"\n", "mkpool", k.pool)
 	t.Cleanup(func() {
 		k.want("successfully deleted pool "+k.pool+"\n", "rmpool", k.pool, k.pool, "--yes-i-really-really-mean-it")
@@ -126,7 +153,7 @@ func (k *tool) command(in io.Reader, out io.Writer, args ...string) error {
 	cmd.SetOut(out)
 	cmd.SetErr(out)
 	cmd.SetIn(in)
-	cmd.SetArgs(append([]string{"--conf", os.Getenv("PULPO_TEST_CONF"), "-p", k.pool, "-N", "space"}, args...))
+	cmd.SetArgs(append([]string{"--conf", k.conf, "-p", k.pool, "-N", "space"}, args...))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.t.Context()), time.Minute)
 	defer cancel()
 	return cmd.ExecuteContext(ctx)
@@ -148,9 +175,8 @@ func (k *tool) wantErr(want string, args ...string) {
 	}
 }
 
-func TestTool(t *testing.T) {
-	t.Parallel()
-	k := newTool(t)
+func testTool(t *testing.T, conf string) {
+	k := newTool(t, conf)
 	if out, err := k.try("", "lspools"); err != nil || !strings.Contains("\n"+out, "\n"+k.pool+"\n") {
 		t.Fatalf("%q, %v", out, err)
 	}
@@ -214,9 +240,8 @@ func TestTool(t *testing.T) {
 	k.want("", "ls")
 }
 
-func TestToolBench(t *testing.T) {
-	t.Parallel()
-	k := newTool(t)
+func testToolBench(t *testing.T, conf string) {
+	k := newTool(t, conf)
 	out, err := k.try("", "bench", "1", "write", "-b", "4096", "-t", "4", "--no-cleanup", "--max-objects", "50")
 	if err != nil || !strings.Contains(out, "Total writes made:      50\n") {
 		t.Fatalf("%s%v", out, err)

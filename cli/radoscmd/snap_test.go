@@ -5,9 +5,8 @@ import (
 	"testing"
 )
 
-func TestToolSnapshots(t *testing.T) {
-	t.Parallel()
-	k := newTool(t)
+func testToolSnapshots(t *testing.T, conf string) {
+	k := newTool(t, conf)
 	k.want("0 snaps\n", "lssnap")
 	if _, err := k.try("0123456789", "put", "o", "-"); err != nil {
 		t.Fatal(err)

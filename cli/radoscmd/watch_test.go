@@ -58,9 +58,8 @@ func (s *screen) String() string {
 	return s.b.String()
 }
 
-func TestToolWatch(t *testing.T) {
-	t.Parallel()
-	k := newTool(t)
+func testToolWatch(t *testing.T, conf string) {
+	k := newTool(t, conf)
 	k.wantErr("error calling watch: (2) No such file or directory\nerror 2: (2) No such file or directory", "watch", "o")
 	k.wantErr("error calling notify: (2) No such file or directory\nerror 2: (2) No such file or directory", "notify", "o", "x")
 	k.want("", "create", "o")
@@ -99,9 +98,8 @@ func TestToolWatch(t *testing.T) {
 	}
 }
 
-func TestToolCall(t *testing.T) {
-	t.Parallel()
-	k := newTool(t)
+func testToolCall(t *testing.T, conf string) {
+	k := newTool(t, conf)
 	var e wire.Encoder
 	m := e.Begin(1, 1)
 	e.Str("l")

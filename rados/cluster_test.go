@@ -18,24 +18,70 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/internal/peer"
+	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/rados"
 )
 
-// These tests run against the cluster that PULPO_TEST_CONF names, stock or ours,
-// in the pool rados-test and namespaces of their own.
+// cluster is the ceph.conf of a cluster that tests run on, ours or a stock one.
+// They use the pool rados-test, in namespaces of their own, or pools of their
+// own.
+type cluster string
 
-func connect(t *testing.T, opts ...rados.Option) (*rados.Cluster, context.Context) {
-	t.Helper()
-	conf := os.Getenv("PULPO_TEST_CONF")
-	if conf == "" {
-		t.Skip("PULPO_TEST_CONF names no cluster")
+var clusterTests = []struct {
+	name string
+	run  func(*testing.T, cluster)
+}{
+	{"Content", testContent},
+	{"LargeObject", testLargeObject},
+	{"CompoundOperations", testCompoundOperations},
+	{"XattrsAndOmap", testXattrsAndOmap},
+	{"Listing", testListing},
+	{"CopyFrom", testCopyFrom},
+	{"Locks", testLocks},
+	{"Commands", testCommands},
+	{"PoolsAndStats", testPoolsAndStats},
+	{"ContextEnds", testContextEnds},
+	{"ManyAtOnce", testManyAtOnce},
+	{"SecureMode", testSecureMode},
+	{"WrongKey", testWrongKey},
+	{"ClosedCluster", testClosedCluster},
+	{"PoolSnapshots", testPoolSnapshots},
+	{"SelfManagedSnapshots", testSelfManagedSnapshots},
+	{"Blocklist", testBlocklist},
+	{"WatchNotify", testWatchNotify},
+	{"NotifyTimesOut", testNotifyTimesOut},
+	{"WatchIsLost", testWatchIsLost},
+	{"NotificationsInOrder", testNotificationsInOrder},
+}
+
+func TestOnPulpo(t *testing.T) {
+	t.Parallel()
+	cluster(pulpotest.Start(t, pulpotest.Options{OSDs: 2}).Conf).runAll(t)
+}
+
+func TestOnStock(t *testing.T) {
+	t.Parallel()
+	cluster(peer.Conf(t)).runAll(t)
+}
+
+func (on cluster) runAll(t *testing.T) {
+	for _, x := range clusterTests {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			x.run(t, on)
+		})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+}
+
+func (on cluster) connect(t *testing.T, opts ...rados.Option) (*rados.Cluster, context.Context) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	if os.Getenv("PULPO_TEST_LOG") != "" {
 		opts = append(opts, rados.WithLog(slog.New(slog.NewTextHandler(os.Stderr, nil))))
 	}
-	c, err := rados.ConnectFile(ctx, conf, opts...)
+	c, err := rados.ConnectFile(ctx, string(on), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,10 +119,9 @@ func testPool(t *testing.T, ctx context.Context, c *rados.Cluster) *rados.Pool {
 	return p
 }
 
-func open(t *testing.T) (*rados.Pool, context.Context) {
+func (on cluster) open(t *testing.T) (*rados.Pool, context.Context) {
 	t.Helper()
-	t.Parallel()
-	c, ctx := connect(t)
+	c, ctx := on.connect(t)
 	return testPool(t, ctx, c), ctx
 }
 
@@ -94,8 +139,8 @@ func wantErr(t *testing.T, err, want error) {
 	}
 }
 
-func TestContent(t *testing.T) {
-	p, ctx := open(t)
+func testContent(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	_, err := p.Stat(ctx, "o")
 	wantErr(t, err, fs.ErrNotExist)
 	var e *rados.Error
@@ -152,8 +197,8 @@ func TestContent(t *testing.T) {
 	wantErr(t, p.Remove(ctx, "o"), rados.ErrNotFound)
 }
 
-func TestLargeObject(t *testing.T) {
-	p, ctx := open(t)
+func testLargeObject(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	data := make([]byte, 9<<20+17)
 	noise := rand.New(rand.NewPCG(1, 2))
 	for i := range data {
@@ -178,8 +223,8 @@ func TestLargeObject(t *testing.T) {
 	}
 }
 
-func TestCompoundOperations(t *testing.T) {
-	p, ctx := open(t)
+func testCompoundOperations(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	var w rados.WriteOp
 	w.Create(true)
 	w.SetAllocHint(1<<20, 4096, rados.AllocRandomWrite)
@@ -265,8 +310,8 @@ func TestCompoundOperations(t *testing.T) {
 	wantErr(t, p.Query(ctx, "o", new(rados.ReadOp)), rados.ErrInvalid)
 }
 
-func TestXattrsAndOmap(t *testing.T) {
-	p, ctx := open(t)
+func testXattrsAndOmap(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	must(t, p.SetXattr(ctx, "o", "one", []byte("1")))
 	must(t, p.SetXattr(ctx, "o", "empty", nil))
 	attrs, err := p.Xattrs(ctx, "o")
@@ -333,8 +378,8 @@ func TestXattrsAndOmap(t *testing.T) {
 	}
 }
 
-func TestListing(t *testing.T) {
-	p, ctx := open(t)
+func testListing(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	want := map[string]bool{}
 	var work sync.WaitGroup
 	for i := range 500 {
@@ -394,8 +439,8 @@ func TestListing(t *testing.T) {
 	}
 }
 
-func TestCopyFrom(t *testing.T) {
-	p, ctx := open(t)
+func testCopyFrom(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	must(t, p.WriteFull(ctx, "source", []byte("data")))
 	must(t, p.SetXattr(ctx, "source", "a", []byte("x")))
 	must(t, p.OmapSet(ctx, "source", map[string][]byte{"k": []byte("v")}))
@@ -411,9 +456,9 @@ func TestCopyFrom(t *testing.T) {
 	wantErr(t, p.CopyFrom(ctx, "copy", p, "nothing"), rados.ErrNotFound)
 }
 
-func TestLocks(t *testing.T) {
-	p, ctx := open(t)
-	other, _ := connect(t)
+func testLocks(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
+	other, _ := on.connect(t)
 	q, err := other.Pool(ctx, "rados-test")
 	must(t, err)
 	q = q.Namespace(p.NamespaceName())
@@ -453,9 +498,8 @@ func TestLocks(t *testing.T) {
 	wantErr(t, p.BreakLock(ctx, "o", "s", "nobody", ""), rados.ErrInvalid)
 }
 
-func TestCommands(t *testing.T) {
-	t.Parallel()
-	c, ctx := connect(t)
+func testCommands(t *testing.T, on cluster) {
+	c, ctx := on.connect(t)
 	testPool(t, ctx, c)
 	r, err := c.Command(ctx, rados.ToMons(), map[string]string{"prefix": "fsid", "format": "json"}, nil)
 	must(t, err)
@@ -493,9 +537,8 @@ func TestCommands(t *testing.T) {
 	wantErr(t, err, rados.ErrNotFound)
 }
 
-func TestPoolsAndStats(t *testing.T) {
-	t.Parallel()
-	c, ctx := connect(t)
+func testPoolsAndStats(t *testing.T, on cluster) {
+	c, ctx := on.connect(t)
 	name := fmt.Sprintf("rados-test-%d-%d", os.Getpid(), rand.Uint32())
 	p, err := c.CreatePool(ctx, name, rados.PGNum(4), rados.Application("testing"))
 	must(t, err)
@@ -527,7 +570,7 @@ func TestPoolsAndStats(t *testing.T) {
 
 	// An operation on a pool that goes away fails, whether its client knows of
 	// the pool or not.
-	other, _ := connect(t)
+	other, _ := on.connect(t)
 	q, err := other.PoolByID(ctx, p.ID())
 	must(t, err)
 	must(t, c.DeletePool(ctx, name))
@@ -541,8 +584,8 @@ func TestPoolsAndStats(t *testing.T) {
 	wantErr(t, err, fs.ErrNotExist)
 }
 
-func TestContextEnds(t *testing.T) {
-	p, ctx := open(t)
+func testContextEnds(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
 	wantErr(t, p.WriteFull(gone, "o", []byte("x")), context.Canceled)
@@ -557,8 +600,8 @@ func TestContextEnds(t *testing.T) {
 	must(t, p.WriteFull(ctx, "o", []byte("y")))
 }
 
-func TestManyAtOnce(t *testing.T) {
-	p, ctx := open(t)
+func testManyAtOnce(t *testing.T, on cluster) {
+	p, ctx := on.open(t)
 	var work sync.WaitGroup
 	for i := range 32 {
 		work.Go(func() {
@@ -577,9 +620,8 @@ func TestManyAtOnce(t *testing.T) {
 	work.Wait()
 }
 
-func TestSecureMode(t *testing.T) {
-	t.Parallel()
-	c, ctx := connect(t, rados.WithOption("ms_client_mode", "secure"), rados.WithOption("ms mon client mode", "secure"))
+func testSecureMode(t *testing.T, on cluster) {
+	c, ctx := on.connect(t, rados.WithOption("ms_client_mode", "secure"), rados.WithOption("ms mon client mode", "secure"))
 	p := testPool(t, ctx, c)
 	data := bytes.Repeat([]byte("secret"), 50_000)
 	must(t, p.WriteFull(ctx, "o", data))
@@ -589,13 +631,8 @@ func TestSecureMode(t *testing.T) {
 	}
 }
 
-func TestWrongKey(t *testing.T) {
-	t.Parallel()
-	conf := os.Getenv("PULPO_TEST_CONF")
-	if conf == "" {
-		t.Skip("PULPO_TEST_CONF names no cluster")
-	}
-	cfg, err := rados.ReadConfig(conf)
+func testWrongKey(t *testing.T, on cluster) {
+	cfg, err := rados.ReadConfig(string(on))
 	must(t, err)
 	for _, change := range []func(*rados.Config){
 		func(c *rados.Config) { c.Key = "AQBlDExnAAAAABAAq0tTCu3BRnPY/xu6fIZxGQ==" },
@@ -608,13 +645,12 @@ func TestWrongKey(t *testing.T) {
 	}
 }
 
-func TestClosedCluster(t *testing.T) {
-	t.Parallel()
-	c, ctx := connect(t)
+func testClosedCluster(t *testing.T, on cluster) {
+	c, ctx := on.connect(t)
 	p := testPool(t, ctx, c)
 	must(t, p.WriteFull(ctx, "o", nil))
 	must(t, p.Remove(ctx, "o"))
-	c2, _ := connect(t)
+	c2, _ := on.connect(t)
 	p2, err := c2.Pool(ctx, "rados-test")
 	must(t, err)
 	c2.Close()
