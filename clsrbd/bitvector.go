@@ -129,20 +129,14 @@ func (v *BitVector) EncodeDisk(e *wire.Encoder) {
 	var f wire.Encoder
 	f.U32(wire.CRC32C(0, h))
 	f.U32(uint32((len(v.data) + crcBlock - 1) / crcBlock))
-	for b := range slices.Chunk(v.data, crcBlock) {
-		f.U32(wire.CRC32C(0, b))
-	}
+	f.Raw(blockSums(v.data))
 	e.Blob(f.Bytes())
 }
 
 // Decode reads either form and verifies checksums that are there.
 func (v *BitVector) Decode(d *wire.Decoder) {
 	h := d.Blob()
-	hd := wire.NewDecoder(h)
-	env := hd.Begin("BitVector", 1)
-	n := hd.U64()
-	hd.End(env)
-	d.Join(hd)
+	n := decodeLen(d, h)
 	if d.Err() == nil && n > uint64(d.Left())*perByte {
 		d.Failf("%d elements in %d bytes", n, d.Left())
 	}

@@ -101,7 +101,7 @@ const (
 	// DefaultFeatures is what images are made with (rbd_default_features).
 	DefaultFeatures = Layering | ExclusiveLock | ObjectMap | FastDiff | DeepFlatten
 	// MutableFeatures can be switched on later, DisableFeatures off.
-	MutableFeatures = ExclusiveLock | ObjectMap | FastDiff | Journaling | NonPrimary
+	MutableFeatures = ExclusiveLock | ObjectMap | FastDiff | Journaling | NonPrimary | DirtyCache
 	DisableFeatures = MutableFeatures | DeepFlatten
 	// InternalFeatures are set by the methods, not by users.
 	InternalFeatures = Operations | Migrating

@@ -108,7 +108,7 @@ func (n *SnapNamespace) Decode(d *wire.Decoder) {
 		n.Mirror = MirrorSnap{
 			State:       d.U8(),
 			Complete:    d.Bool(),
-			Peers:       wire.DecodeSlice(d, 4, d.Str),
+			Peers:       decodeSet(d),
 			PrimaryUUID: d.Str(),
 			PrimarySnap: d.U64(),
 			LastCopied:  d.U64(),
@@ -118,6 +118,13 @@ func (n *SnapNamespace) Decode(d *wire.Decoder) {
 		n.Rest = slices.Clone(d.Raw(d.Left()))
 	}
 	d.End(env)
+}
+
+// decodeSet decodes a set of strings: in order, each once.
+func decodeSet(d *wire.Decoder) []string {
+	s := wire.DecodeSlice(d, 4, d.Str)
+	slices.Sort(s)
+	return slices.Compact(s)
 }
 
 // SnapInfo is a snapshot of an image (cls::rbd::SnapshotInfo).

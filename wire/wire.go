@@ -314,6 +314,7 @@ func (d *Decoder) Duration() time.Duration {
 // Envelope is an open struct envelope.
 type Envelope struct {
 	Version uint8 // struct_v of the writer
+	Compat  uint8 // struct_compat: the oldest decoder that understands it
 	end     int   // where the body ends
 	outer   int   // end of the enclosing envelope
 	path    string
@@ -324,15 +325,15 @@ type Envelope struct {
 func (d *Decoder) Begin(name string, version uint8) Envelope {
 	env := Envelope{outer: d.end, path: d.path}
 	env.Version = d.U8()
-	compat := d.U8()
+	env.Compat = d.U8()
 	n := d.Count(1)
 	env.end = d.off + n
 	if d.err != nil {
 		return env
 	}
 	d.path = name
-	if compat > version {
-		d.Fail(fmt.Errorf("%w: needs a decoder of version %d, this is %d", ErrVersion, compat, version))
+	if env.Compat > version {
+		d.Fail(fmt.Errorf("%w: needs a decoder of version %d, this is %d", ErrVersion, env.Compat, version))
 		return env
 	}
 	d.end = env.end

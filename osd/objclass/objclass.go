@@ -80,6 +80,9 @@ type Data interface {
 	Watchers() ([]Watcher, error)
 	// Version is the user version, 0 for an object that does not exist.
 	Version() uint64
+	// SnapSeq is the newest snapshot that the object has heard of. One that was
+	// deleted but for its clones has it, too (cls_get_snapset_seq).
+	SnapSeq() (uint64, error)
 	// Read returns fewer bytes at the end; n 0 means all. The bytes are the
 	// caller's.
 	Read(off, n uint64) ([]byte, error)

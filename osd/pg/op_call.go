@@ -126,6 +126,14 @@ func (c *classContext) Watchers() ([]objclass.Watcher, error) {
 
 func (c *classContext) Version() uint64 { return c.x.info.UserVersion }
 
+// SnapSeq needs no flag.
+func (c *classContext) SnapSeq() (uint64, error) {
+	if !c.x.stored() {
+		return 0, errno.ENOENT
+	}
+	return uint64(c.x.obj.snaps.Seq), nil
+}
+
 func (c *classContext) Read(off, n uint64) ([]byte, error) {
 	if err := c.may(objclass.Read); err != nil {
 		return nil, err

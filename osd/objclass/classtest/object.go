@@ -23,6 +23,7 @@ type Object struct {
 	Attrs  map[string][]byte
 	KV     map[string][]byte
 	Header []byte
+	Seq    uint64 // newest snapshot
 
 	Watching []objclass.Watcher
 
@@ -59,6 +60,8 @@ func (o *Object) Now() time.Time                     { return o.Time }
 func (o *Object) Unique(n int) string                { return strings.Repeat("u", n) }
 func (o *Object) Log(string, ...any)                 {}
 func (o *Object) Version() uint64                    { return 1 }
+
+func (o *Object) SnapSeq() (uint64, error) { return o.Seq, o.missing() }
 
 func (o *Object) missing() error {
 	if !o.Exists {
@@ -98,7 +101,13 @@ func (o *Object) Remove() error {
 	return nil
 }
 
+// maxSize is the limit of objects (osd_max_object_size), in bytes.
+const maxSize = 128 << 20
+
 func (o *Object) Write(off uint64, data []byte) error {
+	if off >= maxSize || uint64(len(data)) > maxSize-off {
+		return errno.EFBIG
+	}
 	o.Exists = true
 	if end := int(off) + len(data); end > len(o.Bytes) {
 		o.Bytes = append(o.Bytes, make([]byte, end-len(o.Bytes))...)

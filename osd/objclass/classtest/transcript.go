@@ -17,6 +17,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
@@ -37,8 +38,44 @@ func (h *Hex) UnmarshalText(b []byte) (err error) {
 type State struct {
 	Data   Hex            `json:"data,omitempty"`
 	Header Hex            `json:"header,omitempty"`
-	Omap   map[string]Hex `json:"omap,omitempty"`
+	Omap   Omap           `json:"omap,omitempty"`
 	Attrs  map[string]Hex `json:"attrs,omitempty"`
+}
+
+// Omap is an object's omap. In JSON, a key that is no UTF-8 is "hex:" and its
+// digits.
+type Omap map[string]Hex
+
+const hexKey = "hex:"
+
+func (m Omap) MarshalJSON() ([]byte, error) {
+	text := make(map[string]Hex, len(m))
+	for k, v := range m {
+		if !utf8.ValidString(k) || strings.HasPrefix(k, hexKey) {
+			k = hexKey + hex.EncodeToString([]byte(k))
+		}
+		text[k] = v
+	}
+	return json.Marshal(text)
+}
+
+func (m *Omap) UnmarshalJSON(b []byte) error {
+	var text map[string]Hex
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	*m = make(Omap, len(text))
+	for k, v := range text {
+		if digits, ok := strings.CutPrefix(k, hexKey); ok {
+			b, err := hex.DecodeString(digits)
+			if err != nil {
+				return err
+			}
+			k = string(b)
+		}
+		(*m)[k] = v
+	}
+	return nil
 }
 
 // Step is one thing done to an object and what came of it. Without a method, the

@@ -13,7 +13,8 @@ const (
 
 // families are the tables of methods, one per file.
 var families = []objclass.Class{
-	headerMethods,
+	headerMethods, featureMethods, sizeMethods, timeMethods, flagMethods, snapGetMethods, snapSetMethods, parentMethods,
+	childMethods, metadataMethods, objectMapMethods, dataMethods, v1Methods,
 	mirrorMethods, mirrorStatusMethods, mirrorInstanceMethods, migrationMethods,
 	directoryMethods, trashMethods, groupMethods, namespaceMethods,
 }

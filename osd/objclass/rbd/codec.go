@@ -1,17 +1,24 @@
 package rbd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
+	"github.com/pulpo-storage/pulpo/clsrbd"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
-// parse decodes the input of a method. Bytes after what the method wants are
-// left unread, as Ceph does: a newer client may send more.
+// head stands for the image itself where a snapshot's id is wanted.
+const head = clsrbd.HeadSnap
+
+// parse decodes the input of a method: EINVAL if it does not decode. Bytes after
+// what the method wants are left unread, as Ceph does: a newer client may send
+// more.
 func parse(in []byte, fields func(d *wire.Decoder)) error {
 	d := wire.NewDecoder(in)
 	fields(d)
@@ -19,6 +26,12 @@ func parse(in []byte, fields func(d *wire.Decoder)) error {
 		return fmt.Errorf("%w: %w", err, errno.EINVAL)
 	}
 	return nil
+}
+
+// parseU64 is parse for methods that want one number, mostly a snapshot's id.
+func parseU64(in []byte) (v uint64, err error) {
+	err = parse(in, func(d *wire.Decoder) { v = d.U64() })
+	return v, err
 }
 
 // encoded is what f encodes, on its own.
@@ -36,6 +49,22 @@ func exists(c objclass.Context) error {
 
 // isMissing tells whether err says that something is not there.
 func isMissing(err error) bool { return errors.Is(err, errno.ENOENT) }
+
+// present makes of ENOENT that something is not there, and no error.
+func present(err error) (bool, error) {
+	if isMissing(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// readData reads an object's bytes; one that does not exist has none
+// (cls_cxx_read in a method that writes).
+func readData(c objclass.Context, off, n uint64) ([]byte, error) {
+	b, err := c.Read(off, n)
+	_, err = present(err)
+	return b, err
+}
 
 // readKey decodes the value of an omap key (read_key): ENOENT if there is none,
 // EIO if it does not decode.
@@ -64,10 +93,8 @@ func writeKey(c objclass.Context, key string, fields func(e *wire.Encoder)) erro
 
 // removeKey removes an omap key, which may be missing (remove_key).
 func removeKey(c objclass.Context, key string) error {
-	if err := c.RemoveOmapKeys([]string{key}); err != nil && !isMissing(err) {
-		return err
-	}
-	return nil
+	_, err := present(c.RemoveOmapKeys([]string{key}))
+	return err
 }
 
 // readU64 is readKey of a number.
@@ -90,29 +117,17 @@ func writeString(c objclass.Context, key, v string) error {
 	return writeKey(c, key, func(e *wire.Encoder) { e.Str(v) })
 }
 
+func encodedU64(v uint64) []byte { return encoded(func(e *wire.Encoder) { e.U64(v) }) }
+
 // pageSize is how many keys are listed at once (RBD_MAX_KEYS_READ).
 const pageSize = 64
 
-// each calls f for all entries whose keys begin with a prefix, in order, until f
-// fails. Keys that equal the prefix are left out, as Ceph lists from behind it.
+// each calls f for all entries whose keys begin with a prefix and go on, in order,
+// until f fails.
 func each(c objclass.Context, prefix string, f func(e objclass.Entry) error) error {
-	for after, more := prefix, true; more; {
-		var page []objclass.Entry
-		var err error
-		if page, more, err = c.OmapList(after, prefix, pageSize); err != nil {
-			return err
-		}
-		for _, e := range page {
-			if err := f(e); err != nil {
-				return err
-			}
-		}
-		if len(page) == 0 {
-			break
-		}
-		after = page[len(page)-1].Key
-	}
-	return nil
+	return listing(c, prefix, "", math.MaxUint64, func(name string, value []byte) error {
+		return f(objclass.Entry{Key: prefix + name, Value: value})
+	})
 }
 
 // keep is a copy for an omap or attribute: the input of a call is borrowed.
@@ -126,4 +141,45 @@ func validID(id string) bool {
 		}
 	}
 	return id != ""
+}
+
+// optional is a number that may be lacking (std::optional<uint64_t>).
+type optional struct {
+	set bool
+	n   uint64 // 0 unless set
+}
+
+func (o optional) encode(e *wire.Encoder) {
+	e.Bool(o.set)
+	if o.set {
+		e.U64(o.n)
+	}
+}
+
+func decodeOptional(d *wire.Decoder) (o optional) {
+	if o.set = d.Bool(); o.set {
+		o.n = d.U64()
+	}
+	return o
+}
+
+// pair is an entry of a map.
+type pair[K, V any] struct {
+	key   K
+	value V
+}
+
+// decodeMap decodes a map whose entries take at least size bytes each, in order
+// of the keys. Of entries with the same key the first counts.
+func decodeMap[K cmp.Ordered, V any](d *wire.Decoder, size int, f func() (K, V)) []pair[K, V] {
+	m := wire.DecodeSlice(d, size, func() pair[K, V] { k, v := f(); return pair[K, V]{k, v} })
+	slices.SortStableFunc(m, func(a, b pair[K, V]) int { return cmp.Compare(a.key, b.key) })
+	return slices.CompactFunc(m, func(a, b pair[K, V]) bool { return a.key == b.key })
+}
+
+// decodeSet decodes a set of strings: in order, each once.
+func decodeSet(d *wire.Decoder) []string {
+	s := wire.DecodeSlice(d, 4, d.Str)
+	slices.Sort(s)
+	return slices.Compact(s)
 }
