@@ -70,8 +70,11 @@ const (
 )
 
 // EOLDSNAPC is what a writer gets whose snap context is too old (Ceph's
-// EOLDSNAPC; ERESTART of Linux).
+// EOLDSNAPC).
 const EOLDSNAPC Errno = 85
+
+// ERESTART, the same number, is what clients tell each other to ask again.
+const ERESTART = EOLDSNAPC
 
 // EBLOCKLISTED is what a blocklisted client gets (Ceph's EBLOCKLISTED).
 const EBLOCKLISTED = ESHUTDOWN

@@ -83,6 +83,18 @@ func (op *WriteOp) Unlock(name, cookie string) *Step {
 	})).Step
 }
 
+// ChangeCookie gives a lock that we hold as l says another cookie. ErrBusy: we do
+// not hold it so.
+func (op *WriteOp) ChangeCookie(l Lock, cookie string) *Step {
+	return op.Call("lock", "set_cookie", lockInput(func(e *wire.Encoder) {
+		e.Str(l.Name)
+		e.U8(l.kind())
+		e.Str(l.Cookie)
+		e.Str(l.Tag)
+		e.Str(cookie)
+	})).Step
+}
+
 // AssertLocked fails with ErrBusy unless we hold the lock as it says.
 func (v *Steps) AssertLocked(l Lock) *Step {
 	return v.Call("lock", "assert_locked", lockInput(func(e *wire.Encoder) {

@@ -36,9 +36,22 @@ type Image struct {
 	known      atomic.Uint64
 	refreshing semaphore
 
-	mu      sync.Mutex
-	changed chan struct{} // closed when view changes
-	closed  bool
+	// Of images open for writing.
+	gate    gate
+	objects objectLocks
+	owner   *ownership
+	remote  *requests
+	touched atomic.Int64  // when the header's time of modification was set; Unix seconds
+	kick    chan struct{} // the header should be read; capacity 1
+
+	life  context.Context // until Close
+	end   context.CancelCauseFunc
+	tasks sync.WaitGroup // goroutines; Close waits for them
+
+	mu       sync.Mutex
+	changed  chan struct{} // closed when view changes
+	watching *rados.Watch  // the newest one, of images open for writing
+	closing  bool
 }
 
 // view is a header as I/O sees it: at the snapshot that the image was opened at.
@@ -46,9 +59,10 @@ type Image struct {
 type view struct {
 	*header
 	size    uint64
-	overlap uint64 // bytes that come from the parent where there is no object
-	parent  *Image // nil if there is no overlap anywhere
-	gone    bool   // the snapshot was removed
+	overlap uint64            // bytes that come from the parent where there is no object
+	parent  *Image            // nil if there is no overlap anywhere
+	gone    bool              // the snapshot was removed
+	objects *clsrbd.BitVector // of a snapshot: what exists; nil: not known
 	read    *rados.Pool
 	write   *rados.Pool
 }
@@ -89,8 +103,10 @@ func open(ctx context.Context, pool *rados.Pool, name, id string, o OpenOptions)
 	img := &Image{
 		pool: pool, name: name, id: id, snap: clsrbd.HeadSnap, log: o.Log,
 		readOnly:   o.ReadOnly || o.Snapshot != "" || o.SnapshotID != 0,
-		refreshing: newSemaphore(), changed: make(chan struct{}),
+		refreshing: newSemaphore(), changed: make(chan struct{}), kick: make(chan struct{}, 1),
 	}
+	img.owner, img.remote = newOwnership(img), newRequests()
+	img.life, img.end = context.WithCancelCause(context.Background())
 	if img.log == nil {
 		img.log = slog.New(slog.DiscardHandler)
 	}
@@ -111,11 +127,8 @@ func (img *Image) begin(ctx context.Context, o OpenOptions) error {
 		return err
 	}
 	if !img.readOnly {
-		if h.has(clsrbd.Journaling) {
+		if h.has(Journaling) {
 			return fmt.Errorf("writing with a journal: %w", errno.EOPNOTSUPP)
-		}
-		if h.has(clsrbd.ExclusiveLock) {
-			return fmt.Errorf("writing with an exclusive lock: %w", errno.EOPNOTSUPP)
 		}
 	}
 	if img.layout, err = h.layout(); err != nil {
@@ -142,7 +155,14 @@ func (img *Image) begin(ctx context.Context, o OpenOptions) error {
 		}
 		img.snap = s.ID
 	}
-	return img.show(ctx, h)
+	if err := img.show(ctx, h); err != nil || img.readOnly {
+		return err
+	}
+	if err := img.watch(ctx); err != nil {
+		return err
+	}
+	img.told.Add(1) // it may have changed before the watch was there
+	return nil
 }
 
 // show makes a header the one that I/O sees from now on.
@@ -153,6 +173,7 @@ func (img *Image) show(ctx context.Context, h *header) error {
 		v.read = img.data.AtSnap(img.snap)
 		if s := h.snap(img.snap); s != nil {
 			v.size, overlap = s.Size, s.overlap
+			v.objects = img.snapObjectMap(ctx, h, s)
 		} else {
 			v.size, v.gone = 0, true
 		}
@@ -189,6 +210,9 @@ func (img *Image) openParent(ctx context.Context, p clsrbd.ParentSpec) (*Image, 
 
 // current is the view of the newest header that this client was told of.
 func (img *Image) current(ctx context.Context) (*view, error) {
+	if img.life.Err() != nil {
+		return nil, errClosed
+	}
 	if img.told.Load() != img.known.Load() {
 		if err := img.refresh(ctx); err != nil {
 			return nil, err
@@ -228,18 +252,43 @@ func (img *Image) Refresh(ctx context.Context) error {
 	return img.fail("refresh", img.refresh(ctx))
 }
 
-// Close ends the use of the image.
-func (img *Image) Close(context.Context) error {
+// Close ends the use of the image: the lock is given back once writes under way
+// are done. What is called later fails, as does a second Close.
+func (img *Image) Close(ctx context.Context) error {
+	if img.readOnly {
+		img.end(errClosed)
+		return nil
+	}
 	img.mu.Lock()
-	defer img.mu.Unlock()
-	if img.closed {
+	again := img.closing
+	img.closing = true
+	img.mu.Unlock()
+	if again {
 		return img.fail("close", errClosed)
 	}
-	img.closed = true
-	return nil
+	img.gate.end(errClosed)
+	err := img.owner.release(ctx)
+	img.end(errClosed)
+	img.mu.Lock()
+	w := img.watching
+	img.mu.Unlock()
+	if e := w.Close(ctx); e != nil && w.Err() == nil {
+		err = errors.Join(err, e)
+	}
+	done := make(chan struct{})
+	go func() { img.tasks.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = errors.Join(err, context.Cause(ctx))
+	}
+	return img.fail("close", err)
 }
 
-var errClosed = errors.New("image is closed")
+var (
+	errClosed   = errors.New("image is closed")
+	errReadOnly = fmt.Errorf("opened for reading: %w", errno.EROFS)
+)
 
 func (img *Image) fail(op string, err error) error { return fail(op, img.Spec(), err) }
 

@@ -104,7 +104,7 @@ func mustJSON(v any) string {
 // testBytes writes with each client and reads with the other, over the borders
 // of objects.
 func testBytes(w *world) {
-	img := w.create("bytes", 16*mib, rbd.CreateOptions{Features: rbd.Layering, Order: 20})
+	img := w.create("bytes", 16*mib, rbd.CreateOptions{Order: 20})
 	want := make([]byte, 16*mib)
 	write := func(off, n int, seed uint32) {
 		p := pattern(n, seed)
@@ -164,7 +164,7 @@ func testBounds(w *world) {
 // testStriping writes a striped image with one client and reads it with the
 // other.
 func testStriping(w *world) {
-	img := w.create("striping", 3*mib+777, rbd.CreateOptions{Features: rbd.Layering, Order: 16, StripeUnit: 4096, StripeCount: 3})
+	img := w.create("striping", 3*mib+777, rbd.CreateOptions{Order: 16, StripeUnit: 4096, StripeCount: 3})
 	want := make([]byte, 3*mib+777)
 	for i, r := range [][2]int{{0, 5000}, {8191, 2}, {100000, mib}, {2 * mib, mib + 777}} {
 		p := pattern(r[1], uint32(i))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/pulpo-storage/pulpo/clsrbd"
 	"github.com/pulpo-storage/pulpo/rados/striper"
 )
 
@@ -51,12 +52,27 @@ func (img *Image) readRange(ctx context.Context, v *view, p []byte, off uint64) 
 // readObject reads a part of one data object, or, if there is none, what the
 // parent has at its place.
 func (img *Image) readObject(ctx context.Context, v *view, object, off uint64, p []byte) error {
+	if !img.mayExist(v, object) {
+		return img.readParent(ctx, v, object, off, p)
+	}
 	n, err := v.read.Read(ctx, img.object(object), off, p)
 	if isMissing(err) {
 		return img.readParent(ctx, v, object, off, p)
 	}
 	clear(p[n:])
 	return err
+}
+
+// mayExist tells whether there may be an object, as far as this client can know
+// without asking.
+func (img *Image) mayExist(v *view, object uint64) bool {
+	if v.objects != nil {
+		return v.objects.Get(object) != clsrbd.ObjectNonexistent
+	}
+	if m := img.owner.objectMap.Load(); m != nil && img.snap == clsrbd.HeadSnap {
+		return m.mayExist(object)
+	}
+	return true
 }
 
 // readParent reads what the parent has at the place of an object; where it has

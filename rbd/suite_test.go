@@ -31,6 +31,10 @@ var stories = []struct {
 	{"bytes", testBytes},
 	{"bounds", testBounds},
 	{"striping", testStriping},
+	{"hand over", testHandOver},
+	{"dead owner", testDeadOwner},
+	{"kept lock", testKeptLock},
+	{"cancelled lock", testCancelledLock},
 }
 
 func TestStories(t *testing.T) {

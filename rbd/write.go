@@ -2,32 +2,31 @@ package rbd
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"time"
 
-	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/clsrbd"
 	"github.com/pulpo-storage/pulpo/rados"
 	"github.com/pulpo-storage/pulpo/rados/striper"
+	"github.com/pulpo-storage/pulpo/rbd/calls"
 )
 
 // WriteAt writes p at off. On return it is durable. EINVAL: it does not fit in
 // the image; EROFS: the image is open for reading only. If ctx ends first the
 // bytes may be written or not, in part too, and p must not be changed any more.
 func (img *Image) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	v, err := img.beginWrite(ctx, off, int64(len(p)))
-	if err != nil {
-		return 0, img.fail("write", err)
-	}
-	extents := img.layout.Extents(striper.Range{Offset: uint64(off), Length: uint64(len(p))})
-	err = parallel(ctx, width, uint64(len(extents)), func(ctx context.Context, i uint64) error {
-		x := &extents[i]
-		data := p[x.Buffer[0].Offset:][:x.Buffer[0].Length]
-		if len(x.Buffer) > 1 {
-			data = make([]byte, 0, x.Length)
-			for _, b := range x.Buffer {
-				data = append(data, p[b.Offset:][:b.Length]...)
-			}
+	err := img.change(ctx, off, int64(len(p)), func(x *striper.Extent) change {
+		data := gather(p, x)
+		return change{
+			covers: x.Length == img.layout.ObjectSize,
+			steps: func(op *rados.WriteOp) {
+				if x.Length == img.layout.ObjectSize {
+					op.WriteFull(data)
+				} else {
+					op.Write(x.Offset, data)
+				}
+			},
 		}
-		return img.writeObject(ctx, v, x, data)
 	})
 	if err != nil {
 		return 0, img.fail("write", err)
@@ -35,30 +34,150 @@ func (img *Image) WriteAt(ctx context.Context, p []byte, off int64) (int, error)
 	return len(p), nil
 }
 
-func (img *Image) beginWrite(ctx context.Context, off, n int64) (*view, error) {
-	if img.readOnly {
-		return nil, fmt.Errorf("opened for reading: %w", errno.EROFS)
+// gather is the bytes of an extent in one piece.
+func gather(p []byte, x *striper.Extent) []byte {
+	if len(x.Buffer) == 1 {
+		return p[x.Buffer[0].Offset:][:x.Length]
 	}
-	v, err := img.current(ctx)
-	if err != nil {
-		return nil, err
+	data := make([]byte, 0, x.Length)
+	for _, b := range x.Buffer {
+		data = append(data, p[b.Offset:][:b.Length]...)
 	}
-	if off < 0 || n < 0 || uint64(off) > v.size || uint64(n) > v.size-uint64(off) {
-		return nil, invalid("%d bytes at %d of %d", n, off, v.size)
-	}
-	return v, nil
+	return data
 }
 
-func (img *Image) writeObject(ctx context.Context, v *view, x *striper.Extent, data []byte) error {
-	if v.overlap > 0 {
-		return fmt.Errorf("writing to a clone: %w", errno.EOPNOTSUPP)
+// Flush returns when all writes that have returned are durable: at once, for
+// there is nothing between an Image and the OSDs that keeps bytes back.
+func (img *Image) Flush(ctx context.Context) error {
+	if _, err := img.current(ctx); err != nil {
+		return img.fail("flush", err)
+	}
+	return nil
+}
+
+// change is what is done to one object.
+type change struct {
+	steps   func(op *rados.WriteOp) // adds the steps that do it
+	covers  bool                    // nothing of what was there remains
+	noop    bool                    // it changes nothing where there is no object and no parent
+	removes bool                    // there is no object afterwards
+	apart   bool                    // the steps look at what is there: they do not go with the copy from the parent
+}
+
+// change changes a range of bytes, each object by itself.
+func (img *Image) change(ctx context.Context, off, n int64, f func(x *striper.Extent) change) error {
+	v, err := img.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer img.gate.leave()
+	if off < 0 || n < 0 || uint64(off) > v.size || uint64(n) > v.size-uint64(off) {
+		return invalid("%d bytes at %d of %d", n, off, v.size)
+	}
+	img.touch()
+	extents := img.layout.Extents(striper.Range{Offset: uint64(off), Length: uint64(n)})
+	return parallel(ctx, width, uint64(len(extents)), func(ctx context.Context, i uint64) error {
+		c := f(&extents[i])
+		return img.changeObject(ctx, v, extents[i].Object, &c)
+	})
+}
+
+// enter passes the gate, as the image's owner if it must have one.
+func (img *Image) enter(ctx context.Context) (*view, error) {
+	if img.readOnly {
+		return nil, errReadOnly
+	}
+	inside := false
+	for {
+		if !inside {
+			if err := img.gate.enter(ctx); err != nil {
+				return nil, err
+			}
+		}
+		v, err := img.current(ctx)
+		if err != nil {
+			img.gate.leave()
+			return nil, err
+		}
+		if !v.has(ExclusiveLock) || img.owner.owned() {
+			return v, nil
+		}
+		img.gate.leave()
+		if err := img.owner.enter(ctx); err != nil {
+			return nil, err
+		}
+		inside = true
+	}
+}
+
+// changeObject changes one object, with all that belongs to it: the object map
+// before and after, and the copy of what the parent has.
+func (img *Image) changeObject(ctx context.Context, v *view, n uint64, c *change) error {
+	m := img.owner.objectMap.Load()
+	exists := m == nil || m.mayExist(n)
+	parent := v.overlap > 0 && img.parentBytes(v, n) > 0
+	needed := parent && (!c.covers || len(v.snapc.Snaps) > 0)
+	switch {
+	case !exists && needed:
+		return img.copyUp(ctx, v, n, c)
+	case !exists && !parent && c.noop:
+		return nil
+	}
+	if err := img.objects.acquire(ctx, n, c.removes); err != nil {
+		return err
+	}
+	err := img.changeExisting(ctx, v, n, c, m, needed)
+	img.objects.release(n)
+	if needed && isMissing(err) {
+		return img.copyUp(ctx, v, n, c)
+	}
+	return err
+}
+
+// changeExisting changes an object. ENOENT: there is none, and it must exist.
+func (img *Image) changeExisting(ctx context.Context, v *view, n uint64, c *change, m *objectMap, must bool) error {
+	fresh := m == nil || !m.mayExist(n)
+	if m != nil {
+		state := clsrbd.ObjectExists
+		if c.removes {
+			state = clsrbd.ObjectPending
+		}
+		if err := m.update(ctx, mapChange{n, n + 1, state, calls.AnyState}); err != nil {
+			return err
+		}
 	}
 	var op rados.WriteOp
-	op.SetAllocHint(img.layout.ObjectSize, img.layout.ObjectSize, 0)
-	if x.Length == img.layout.ObjectSize {
-		op.WriteFull(data)
-	} else {
-		op.Write(x.Offset, data)
+	if must {
+		op.AssertExists()
 	}
-	return v.write.Mutate(ctx, img.object(x.Object), &op)
+	if fresh && !c.removes {
+		op.SetAllocHint(img.layout.ObjectSize, img.layout.ObjectSize, 0)
+	}
+	c.steps(&op)
+	err := v.write.Mutate(ctx, img.object(n), &op)
+	if c.removes && isMissing(err) {
+		err = nil
+	}
+	if err != nil || !c.removes || m == nil {
+		return err
+	}
+	return m.update(ctx, mapChange{n, n + 1, clsrbd.ObjectNonexistent, int(clsrbd.ObjectPending)})
+}
+
+// touchEvery is how often writing sets the header's time of modification
+// (rbd_mtime_update_interval).
+const touchEvery = 60
+
+// touch sets the header's time of modification, in the background.
+func (img *Image) touch() {
+	now, then := time.Now().Unix(), img.touched.Load()
+	if now-then < touchEvery || !img.touched.CompareAndSwap(then, now) {
+		return
+	}
+	img.tasks.Go(func() {
+		err := tell(img.life, img.pool, clsrbd.Header(img.id), calls.SetTimestamp(calls.Modified))
+		if err != nil && !errors.Is(err, errClosed) {
+			img.log.Debug("time of modification is not set", "err", err)
+		}
+	})
 }
