@@ -51,7 +51,9 @@ const (
 	ENOSYS       Errno = 38
 	ENOTEMPTY    Errno = 39
 	ELOOP        Errno = 40
+	ENOMSG       Errno = 42
 	ENODATA      Errno = 61
+	ENOLINK      Errno = 67
 	EPROTO       Errno = 71
 	EBADMSG      Errno = 74
 	EOVERFLOW    Errno = 75
@@ -90,7 +92,7 @@ var names = map[Errno]string{
 	EDOM: "Numerical argument out of domain", ERANGE: "Numerical result out of range",
 	EDEADLK: "Resource deadlock avoided", ENAMETOOLONG: "File name too long",
 	ENOSYS: "Function not implemented", ENOTEMPTY: "Directory not empty",
-	ELOOP: "Too many levels of symbolic links", ENODATA: "No data available", EPROTO: "Protocol error",
+	ELOOP: "Too many levels of symbolic links", ENOMSG: "No message of desired type", ENODATA: "No data available", ENOLINK: "Link has been severed", EPROTO: "Protocol error",
 	EBADMSG: "Bad message", EOVERFLOW: "Value too large for defined data type",
 	EILSEQ: "Invalid or incomplete multibyte or wide character", EMSGSIZE: "Message too long", EOLDSNAPC: "Interrupted system call should be restarted",
 	EOPNOTSUPP: "Operation not supported", ESHUTDOWN: "Cannot send after transport endpoint shutdown",

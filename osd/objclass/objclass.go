@@ -68,6 +68,9 @@ type Caller interface {
 	// Unique returns n characters of base64 that no other request has
 	// (cls_gen_rand_base64).
 	Unique(n int) string
+	// Position returns a new string each time, different from all that other
+	// requests to the placement group get (cls_cxx_subop_version).
+	Position() string
 	// Log notes something for those who look after the cluster.
 	Log(format string, args ...any)
 }

@@ -38,6 +38,7 @@ type execution struct {
 	userVersion uint64
 	keepMTime   bool // the object brings its own
 	current     int  // operation that runs
+	positions   int  // that class methods had
 }
 
 // errFetch ends a run that needs an object of another group first.

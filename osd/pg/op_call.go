@@ -107,6 +107,12 @@ func (c *classContext) Unique(n int) string {
 	return s[:n]
 }
 
+// Position is the group's newest version and a number within the request.
+func (c *classContext) Position() string {
+	c.x.positions++
+	return fmt.Sprintf("%d.%d", c.x.pg.info.LastUserVersion, c.x.positions)
+}
+
 func (c *classContext) Log(format string, args ...any) {
 	c.x.pg.note(NoteInfo, fmt.Sprintf("class %s on %v: ", c.name, c.x.obj.id)+fmt.Sprintf(format, args...), nil)
 }
@@ -116,12 +122,15 @@ func (c *classContext) Stat() (uint64, time.Time, error) {
 	return c.x.info.Size, c.x.info.MTime, c.x.mustExist()
 }
 
-// Watchers has nobody yet.
 func (c *classContext) Watchers() ([]objclass.Watcher, error) {
 	if err := c.may(objclass.Read); err != nil {
 		return nil, err
 	}
-	return nil, c.x.mustExist()
+	var all []objclass.Watcher
+	for _, w := range c.x.info.Watchers {
+		all = append(all, objclass.Watcher{Name: w.Who, Addr: w.Addr})
+	}
+	return all, c.x.mustExist()
 }
 
 func (c *classContext) Version() uint64 { return c.x.info.UserVersion }

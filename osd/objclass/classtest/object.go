@@ -4,6 +4,7 @@ package classtest
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -30,6 +31,8 @@ type Object struct {
 	Client entity.Name
 	Addr   entity.Addr
 	Time   time.Time
+
+	positions int
 }
 
 // New returns an object that does not exist, and a client to call from.
@@ -58,6 +61,7 @@ func (o *Object) Call(t *testing.T, c objclass.Class, method string, in []byte, 
 func (o *Object) Origin() (entity.Name, entity.Addr) { return o.Client, o.Addr }
 func (o *Object) Now() time.Time                     { return o.Time }
 func (o *Object) Unique(n int) string                { return strings.Repeat("u", n) }
+func (o *Object) Position() string                   { o.positions++; return fmt.Sprint("7.", o.positions) }
 func (o *Object) Log(string, ...any)                 {}
 func (o *Object) Version() uint64                    { return 1 }
 
