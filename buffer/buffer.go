@@ -43,8 +43,9 @@ func Held() int64 { return held.Load() }
 
 // Ref is a counted view of bytes. The zero value is empty.
 type Ref struct {
-	b   []byte
-	blk *block // nil: the garbage collector owns the bytes
+	b    []byte
+	blk  *block   // nil: the garbage collector owns the bytes
+	sums []uint32 // see WithSums
 }
 
 // Alloc returns n bytes of undefined content with one reference. The caller
@@ -84,7 +85,14 @@ func (r Ref) Bytes() []byte { return r.b }
 func (r Ref) Len() int { return len(r.b) }
 
 // Slice returns a view of bytes i to j that borrows the reference of r.
-func (r Ref) Slice(i, j int) Ref { return Ref{b: r.b[i:j:j], blk: r.blk} }
+func (r Ref) Slice(i, j int) Ref {
+	s := Ref{b: r.b[i:j:j], blk: r.blk}
+	if r.sums != nil && i%SumPiece == 0 {
+		at := i / SumPiece
+		s.sums = r.sums[at : at+len(s.b)/SumPiece]
+	}
+	return s
+}
 
 // Retain adds a reference and returns r.
 func (r Ref) Retain() Ref {

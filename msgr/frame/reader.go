@@ -15,6 +15,10 @@ const (
 
 	epilogueLen = 13 // of crc mode
 
+	// sumFrom is the size from which data keeps its checksums: for less they are
+	// computed again as fast as they are kept.
+	sumFrom = 32 << 10
+
 	scratchStep = 4 << 10          // scratch space grows so, then doubles
 	bodyStep    = buffer.MaxPooled // and buffers of messages so
 )
@@ -173,8 +177,12 @@ func (r *Reader) filledCRC() (Event, error) {
 	}
 	if r.pre.n > segData {
 		crc := ^uint32(0)
-		for _, c := range r.data {
-			crc = wire.CRC32C(crc, c.Bytes())
+		for i, c := range r.data {
+			if c.Len() >= sumFrom {
+				c = c.Summed() // a store will want them
+				r.data[i] = c
+			}
+			crc = c.CRC32C(crc)
 		}
 		if want := binary.LittleEndian.Uint32(ep[9:]); crc != want {
 			return More, fmt.Errorf("%w of segment %d: %#x, announced %#x", ErrCRC, segData, crc, want)

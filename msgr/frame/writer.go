@@ -124,7 +124,7 @@ func (w *Writer) Message(b *Batch, h *Header, front, middle []byte, data buffer.
 	if p.n > segData {
 		crc[segData] = ^uint32(0)
 		for _, r := range data {
-			crc[segData] = wire.CRC32C(crc[segData], r.Bytes())
+			crc[segData] = r.CRC32C(crc[segData])
 			if r.Len() >= ByReference {
 				b.refer(r)
 				continue

@@ -45,13 +45,10 @@ func prepareWrite(off uint64, data buffer.List) (p prepared) {
 		p.tail = data.Slice(int(head+full), int(n))
 		p.full = join(data.Slice(int(head), int(head+full)))
 	}
-	if full > 0 {
-		b := p.full.Bytes()
-		p.crcs = make([]uint32, full/blockSize)
-		for i := range p.crcs {
-			p.crcs[i] = journal.Checksum(b[i*blockSize : (i+1)*blockSize])
-		}
+	if full > 0 && p.full.Sums() == nil {
+		p.full = p.full.Summed()
 	}
+	p.crcs = p.full.Sums()
 	return p
 }
 

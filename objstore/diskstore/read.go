@@ -203,11 +203,13 @@ func (s *Store) readOnode(k cacheKey, n *onode, off, length uint64) (l buffer.Li
 		if !ok {
 			run = s.fileRun(n, i, min(last, i+maxReadRun))
 			r = buffer.Alloc(int(run * blockSize))
-			if err := s.readRun(r.Bytes(), k, n, i, run); err != nil {
+			sums, err := s.readRun(r.Bytes(), k, n, i, run)
+			if err != nil {
 				r.Release()
 				l.Release()
 				return nil, err
 			}
+			r = r.WithSums(sums)
 		} else if s.distrust && journal.Checksum(r.Bytes()) != b.crc {
 			r.Release()
 			l.Release()
@@ -248,16 +250,20 @@ func (s *Store) fileRun(n *onode, i, end uint64) uint64 {
 	return run
 }
 
-func (s *Store) readRun(dst []byte, k cacheKey, n *onode, i, run uint64) error {
+// readRun reads and checks blocks that lie side by side, and returns their
+// checksums.
+func (s *Store) readRun(dst []byte, k cacheKey, n *onode, i, run uint64) ([]uint32, error) {
 	if err := s.readFile(dst, n.block(i).phys()); err != nil {
-		return s.badBlock(k, i, err)
+		return nil, s.badBlock(k, i, err)
 	}
+	sums := make([]uint32, run)
 	for j := range run {
-		if journal.Checksum(dst[j*blockSize:(j+1)*blockSize]) != n.block(i+j).crc {
-			return s.badBlock(k, i+j, errChecksum)
+		sums[j] = journal.Checksum(dst[j*blockSize : (j+1)*blockSize])
+		if sums[j] != n.block(i+j).crc {
+			return nil, s.badBlock(k, i+j, errChecksum)
 		}
 	}
-	return nil
+	return sums, nil
 }
 
 // Read implements objstore.Store.
