@@ -3,6 +3,7 @@ package diskstore_test
 import (
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"syscall"
@@ -162,5 +163,46 @@ func BenchmarkRead4K(b *testing.B) {
 			b.Fatal(err)
 		}
 		l.Release()
+	}
+}
+
+// BenchmarkRead4M reads objects whose blocks lie side by side, and others whose
+// blocks were written one by one in no order.
+func BenchmarkRead4M(b *testing.B) {
+	const objects, size = 32, 4 << 20
+	for _, piece := range []int{size, 64 << 10, 4 << 10} {
+		b.Run(fmt.Sprintf("pieces=%dK", piece>>10), func(b *testing.B) {
+			s := benchStore(b, diskstore.Options{})
+			var tx objstore.Txn
+			tx.CreateColl(benchColl)
+			if err := s.Submit(&tx, nil); err != nil {
+				b.Fatal(err)
+			}
+			r := rand.New(rand.NewPCG(1, 1))
+			for _, at := range r.Perm(objects * size / piece) {
+				var tx objstore.Txn
+				tx.Write(benchColl, name(at%objects), uint64(at/objects*piece), buffer.List{buffer.Alloc(piece)})
+				if err := s.Submit(&tx, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := s.Sync(); err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Checkpoint(); err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(size)
+			b.ReportAllocs()
+			before := cpuTime()
+			for i := 0; b.Loop(); i++ {
+				l, err := s.Read(benchColl, name(i%objects), 0, size)
+				if err != nil {
+					b.Fatal(err)
+				}
+				l.Release()
+			}
+			b.ReportMetric(float64((cpuTime()-before).Microseconds())/float64(b.N), "us-cpu/op")
+		})
 	}
 }

@@ -154,7 +154,7 @@ func initMeta(db *pebble.DB, super *Superblock) error {
 // Open opens a store, replaying its journal.
 func Open(dir string, opt Options) (*Store, error) {
 	opt.defaults(dir)
-	s := &Store{opt: opt}
+	s := &Store{opt: opt, helpers: make(chan struct{}, maxHelpers)}
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, fmt.Errorf("open store in %s: %w", opt.Disk.Path(), err)

@@ -184,6 +184,7 @@ func (s *Store) readOnode(k cacheKey, n *onode, off, length uint64) (l buffer.Li
 	if off >= n.size || length == 0 {
 		return nil, nil
 	}
+	var file []fileRead
 	end := off + min(length, n.size-off)
 	for off < end {
 		i := off / blockSize
@@ -202,14 +203,8 @@ func (s *Store) readOnode(k cacheKey, n *onode, off, length uint64) (l buffer.Li
 		run := uint64(1)
 		if !ok {
 			run = s.fileRun(n, i, min(last, i+maxReadRun))
-			r = buffer.Alloc(int(run * blockSize))
-			sums, err := s.readRun(r.Bytes(), k, n, i, run)
-			if err != nil {
-				r.Release()
-				l.Release()
-				return nil, err
-			}
-			r = r.WithSums(sums)
+			r = buffer.Alloc(int(run * blockSize)).WithSums(make([]uint32, run))
+			file = append(file, fileRead{r, i})
 		} else if s.distrust && journal.Checksum(r.Bytes()) != b.crc {
 			r.Release()
 			l.Release()
@@ -218,6 +213,10 @@ func (s *Store) readOnode(k cacheKey, n *onode, off, length uint64) (l buffer.Li
 		lo, hi := off-i*blockSize, min(end-i*blockSize, run*blockSize)
 		l = append(l, r.Slice(int(lo), int(hi)))
 		off = i*blockSize + hi
+	}
+	if bad, err := s.readAll(n, file); err != nil {
+		l.Release()
+		return nil, s.badBlock(k, bad, err)
 	}
 	return l, nil
 }
@@ -248,22 +247,6 @@ func (s *Store) fileRun(n *onode, i, end uint64) uint64 {
 		run = s.pending.firstIn(alloc.Run{Start: first, Len: run})
 	}
 	return run
-}
-
-// readRun reads and checks blocks that lie side by side, and returns their
-// checksums.
-func (s *Store) readRun(dst []byte, k cacheKey, n *onode, i, run uint64) ([]uint32, error) {
-	if err := s.readFile(dst, n.block(i).phys()); err != nil {
-		return nil, s.badBlock(k, i, err)
-	}
-	sums := make([]uint32, run)
-	for j := range run {
-		sums[j] = journal.Checksum(dst[j*blockSize : (j+1)*blockSize])
-		if sums[j] != n.block(i+j).crc {
-			return nil, s.badBlock(k, i+j, errChecksum)
-		}
-	}
-	return sums, nil
 }
 
 // Read implements objstore.Store.

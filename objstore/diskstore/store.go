@@ -132,6 +132,7 @@ type Store struct {
 	pending pendingData
 	space   space
 	stats   counters
+	helpers chan struct{} // a place for each goroutine that helps a read
 
 	// What the submitter owns.
 	mu       sync.Mutex

@@ -1,0 +1,87 @@
+package diskstore
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/pulpo-storage/pulpo/buffer"
+	"github.com/pulpo-storage/pulpo/objstore/diskstore/journal"
+)
+
+// A read of an object whose blocks lie apart is many reads of the file. They are
+// made a few at a time: the medium has more than one to do, and one is checked
+// while others are on their way. A run of blocks is not taken apart, up to
+// maxReadRun: that costs more CPU than it gains.
+
+const (
+	readHelpers = 7  // for one read, beside the caller
+	maxHelpers  = 16 // for a store
+)
+
+// fileRead is blocks of an object, from block i on, that lie side by side in the
+// file. It borrows dst, whose sums it sets.
+type fileRead struct {
+	dst buffer.Ref
+	i   uint64
+}
+
+// readAll makes the reads. With an error it tells of which block of the object.
+func (s *Store) readAll(n *onode, reads []fileRead) (bad uint64, err error) {
+	if len(reads) == 0 {
+		return 0, nil
+	}
+	if len(reads) == 1 {
+		return s.readChecked(n, reads[0])
+	}
+	var (
+		next atomic.Int64
+		mu   sync.Mutex
+		wg   sync.WaitGroup
+	)
+	work := func() {
+		for {
+			k := int(next.Add(1)) - 1
+			if k >= len(reads) {
+				return
+			}
+			if at, e := s.readChecked(n, reads[k]); e != nil {
+				next.Store(int64(len(reads))) // the others need not begin
+				mu.Lock()
+				if err == nil || at < bad {
+					bad, err = at, e
+				}
+				mu.Unlock()
+			}
+		}
+	}
+	for range min(readHelpers, len(reads)-1) {
+		select {
+		case s.helpers <- struct{}{}:
+			wg.Go(func() {
+				work()
+				<-s.helpers
+			})
+			continue
+		default:
+		}
+		break
+	}
+	work()
+	wg.Wait()
+	return bad, err
+}
+
+// readChecked reads blocks and holds them against their checksums.
+func (s *Store) readChecked(n *onode, r fileRead) (bad uint64, err error) {
+	b, sums := r.dst.Bytes(), r.dst.Sums()
+	if err := s.readFile(b, n.block(r.i).phys()); err != nil {
+		return r.i, err
+	}
+	for j := range sums {
+		sums[j] = journal.Checksum(b[j*blockSize : (j+1)*blockSize])
+		if sums[j] != n.block(r.i+uint64(j)).crc {
+			return r.i + uint64(j), errChecksum
+		}
+	}
+	return 0, nil
+}
