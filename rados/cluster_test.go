@@ -53,6 +53,8 @@ var clusterTests = []struct {
 	{"NotifyTimesOut", testNotifyTimesOut},
 	{"WatchIsLost", testWatchIsLost},
 	{"NotificationsInOrder", testNotificationsInOrder},
+	{"WatchWithStockClient", testWatchWithStockClient},
+	{"SnapshotsWithStockClient", testSnapshotsWithStockClient},
 }
 
 func TestOnPulpo(t *testing.T) {

@@ -28,17 +28,19 @@ type Watch struct {
 	handler func(context.Context, *Notification)
 	linger  *objecter.Linger
 
-	ctx        context.Context // of the handler; ends by Close or the loss
+	ctx        context.Context // of the handler; ends with the watch
 	cancel     context.CancelFunc
-	registered chan error // outcome of the registration; capacity 1
+	stop       chan struct{} // closed by Close: no further calls of the handler
+	registered chan error    // outcome of the registration; capacity 1
 	lost       chan struct{}
 	ended      chan struct{} // the handler is not called any more
 	wake       chan struct{} // something was queued; capacity 1
 	closing    sync.Once
 
-	mu    sync.Mutex
-	err   error // why it is lost
-	queue []event
+	mu      sync.Mutex
+	err     error // why it is lost
+	stopped bool
+	queue   []event
 }
 
 // event is what the handler's goroutine has to do; it stays queued until it is
@@ -98,15 +100,15 @@ func seconds(d time.Duration) time.Duration {
 // The handler is called for one notification at a time, in a goroutine of the
 // watch. It calls Ack, or lets somebody do it; one that takes longer than the
 // notifier waits counts as one that does not answer. Its context ends when the
-// watch does. It may notify and execute operations, but not close the watch or
-// the cluster, which wait for it.
+// watch is lost. It may notify and execute operations, but not close the watch
+// or the cluster, which wait for it.
 func (p *Pool) Watch(ctx context.Context, name string, handler func(context.Context, *Notification), opts ...WatchOption) (*Watch, error) {
 	if p.snap != object.NoSnap {
 		return nil, &Error{Op: "watch", Pool: p.name, Object: name, Err: errReadOnly}
 	}
 	w := &Watch{
 		p: p, name: name, handler: handler,
-		registered: make(chan error, 1), lost: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1),
+		registered: make(chan error, 1), stop: make(chan struct{}), lost: make(chan struct{}), ended: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	w.linger = &objecter.Linger{Object: name, Locator: p.locator(), SnapContext: p.snapc, Flags: p.flags, Notice: w.notice}
 	for _, o := range opts {
@@ -168,11 +170,13 @@ func (w *Watch) run() {
 		select {
 		case <-w.ctx.Done():
 			return
+		case <-w.stop:
+			return
 		case <-w.wake:
 		}
 		for w.ctx.Err() == nil {
 			w.mu.Lock()
-			if len(w.queue) == 0 {
+			if len(w.queue) == 0 || w.stopped {
 				w.mu.Unlock()
 				break
 			}
@@ -235,22 +239,26 @@ func (w *Watch) Flush(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the watch. The handler is not called any more once it has
-// returned, unless ctx ended first. Closing a watch that is lost or closed does
-// nothing.
+// Close ends the watch once the handler has done with what it is about. If ctx
+// ends first the handler's context ends, too. Closing a watch that is lost or
+// closed does nothing.
 func (w *Watch) Close(ctx context.Context) (err error) {
 	w.closing.Do(func() {
 		w.p.c.objects.End(w.linger)
-		w.cancel()
-		if w.Err() != nil {
-			return
+		w.mu.Lock()
+		w.stopped = true
+		lost := w.err != nil
+		w.mu.Unlock()
+		close(w.stop)
+		select {
+		case <-w.ended:
+		case <-ctx.Done():
 		}
-		err = w.p.mutate(ctx, w.name, func(op *WriteOp) { op.unwatch(w.Cookie()) })
+		w.cancel()
+		if !lost {
+			err = w.p.mutate(ctx, w.name, func(op *WriteOp) { op.unwatch(w.Cookie()) })
+		}
 	})
-	select {
-	case <-w.ended:
-	case <-ctx.Done():
-	}
 	return err
 }
 

@@ -99,11 +99,11 @@ func testNotifyTimesOut(t *testing.T, on cluster) {
 	must(t, p.WriteFull(ctx, "o", nil))
 	_, q := on.again(t, ctx, p)
 	var late *rados.Notification
-	got := make(chan bool)
+	got, release := make(chan bool), make(chan bool)
 	slow, err := p.Watch(ctx, "o", func(ctx context.Context, n *rados.Notification) {
 		late = n
 		got <- true
-		<-ctx.Done()
+		<-release
 	})
 	must(t, err)
 	quick, err := q.Watch(ctx, "o", echo(t, "quick"))
@@ -123,8 +123,26 @@ func testNotifyTimesOut(t *testing.T, on cluster) {
 		t.Errorf("%v, %v: the oldest notification is not handled yet", age, err)
 	}
 	_ = late.Ack(ctx, nil) // too late is not the acknowledger's fault
+	close(release)
 	must(t, slow.Close(ctx))
 	must(t, quick.Close(ctx))
+
+	// One who waits for more than there will be does not stop Close for good.
+	stuck, err := p.Watch(ctx, "o", func(ctx context.Context, _ *rados.Notification) {
+		got <- true
+		<-ctx.Done()
+	})
+	must(t, err)
+	hung := make(chan error)
+	brief, cancel := context.WithCancel(ctx)
+	go func() {
+		_, err := q.Notify(ctx, "o", nil, time.Second)
+		hung <- err
+	}()
+	<-got
+	wantErr(t, <-hung, rados.ErrTimeout)
+	cancel()
+	wantErr(t, stuck.Close(brief), context.Canceled)
 }
 
 func testWatchIsLost(t *testing.T, on cluster) {
