@@ -27,7 +27,7 @@ func FuzzApply(f *testing.F) {
 		{"auth get-or-create", []any{"entity", "client.x", "caps", []string{"mon", "allow r"}}},
 		{"config set", []any{"who", "osd", "name", "osd_max_backfills", "value", "2"}},
 		{"health mute", []any{"code", "X", "sticky", true}},
-		{"mgr module enable", []any{"module", "restful"}},
+		{"mgr module disable", []any{"module", "iostat"}},
 		{"log", []any{"logtext", []string{"x"}}},
 	} {
 		w.must(s, c.prefix, c.args...)

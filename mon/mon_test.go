@@ -67,7 +67,7 @@ func TestSubscriptions(t *testing.T) {
 	if got := sub("mgrmap", msg.Sub{}); len(got) != 1 {
 		t.Fatalf("mgrmap: %v", got)
 	}
-	w.must(admin, "mgr module enable", "module", "prometheus")
+	w.must(admin, "mgr module disable", "module", "iostat")
 	if got := w.take(c); len(got) != 1 {
 		t.Errorf("a new manager map was not pushed: %v", got)
 	}
@@ -76,11 +76,11 @@ func TestSubscriptions(t *testing.T) {
 	if got := sub("mgrmap", msg.Sub{Start: 4, OneTime: true}); got != nil {
 		t.Errorf("a map of the future: %v", got)
 	}
-	w.must(admin, "mgr module disable", "module", "prometheus")
+	w.must(admin, "mgr module enable", "module", "iostat")
 	if got := w.take(c); len(got) != 1 {
 		t.Errorf("parked subscription: %v", got)
 	}
-	w.must(admin, "mgr module enable", "module", "prometheus")
+	w.must(admin, "mgr module disable", "module", "iostat")
 	if got := w.take(c); got != nil {
 		t.Errorf("an ended subscription: %v", got)
 	}

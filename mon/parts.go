@@ -19,6 +19,7 @@ import (
 	"github.com/pulpo-storage/pulpo/mon/logmon"
 	"github.com/pulpo-storage/pulpo/mon/mgrmapmon"
 	"github.com/pulpo-storage/pulpo/mon/mgrmon"
+	"github.com/pulpo-storage/pulpo/mon/module"
 	"github.com/pulpo-storage/pulpo/mon/monmon"
 	"github.com/pulpo-storage/pulpo/mon/osdmon"
 	"github.com/pulpo-storage/pulpo/mon/service"
@@ -42,6 +43,7 @@ type parts struct {
 	fs     *fsmon.Service
 	osd    *osdmon.Service
 	stats  *mgrmon.Service
+	module *module.Service
 
 	services  []service.Service // with replicated state, in the order of their changes
 	byName    map[string]service.Service
@@ -76,9 +78,12 @@ func newParts(m *Mon) *parts {
 	p.osd = osdmon.New(m)
 	p.stats = mgrmon.New(m, p.osd)
 	p.osd.UseAccounts(accounts{p.auth})
+	p.module = module.New(module.Config{
+		Host: m, KV: p.kv, Mgr: p.mgr, OSD: p.osd, Stats: p.stats, Option: p.managerOption, Exists: p.exists,
+	})
 
 	p.services = []service.Service{p.mon, p.auth, p.kv, p.mgr, p.osd, p.health, p.log}
-	p.all = []any{p.mon, p.auth, p.kv, p.config, p.crash, p.mgr, p.osd, p.stats, p.fs, p.health, p.log}
+	p.all = []any{p.mon, p.auth, p.kv, p.config, p.crash, p.mgr, p.osd, p.stats, p.fs, p.health, p.log, p.module}
 	var checkers []service.Checker
 	for _, s := range p.services {
 		p.byName[s.Name()] = s
@@ -191,6 +196,13 @@ func (p *parts) daemons(typ entity.Type) []service.Daemon {
 		return strings.Compare(a.ID, b.ID)
 	})
 	return out
+}
+
+// exists reports whether there is a daemon, such as "osd.3".
+func (p *parts) exists(daemon string) bool {
+	typ, id, _ := strings.Cut(daemon, ".")
+	t, ok := entity.ParseType(typ)
+	return ok && slices.ContainsFunc(p.daemons(t), func(d service.Daemon) bool { return d.ID == id })
 }
 
 // ticketTTLs are the configured lifetimes of tickets.

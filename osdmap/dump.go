@@ -75,7 +75,7 @@ func (m *Map) Dump(f *jsonfmt.Formatter) {
 			if !ok {
 				name = strconv.Itoa(int(id))
 			}
-			f.Strs(name, m.CrushNodeFlags[id].names())
+			f.Strs(name, m.CrushNodeFlags[id].Names())
 		}
 	})
 	f.Object("device_class_flags", func() {
@@ -84,7 +84,7 @@ func (m *Map) Dump(f *jsonfmt.Formatter) {
 			if !ok {
 				name = strconv.Itoa(int(id))
 			}
-			f.Strs(name, m.DeviceClassFlags[id].names())
+			f.Strs(name, m.DeviceClassFlags[id].Names())
 		}
 	})
 	f.Object("stretch_mode", func() {
@@ -126,7 +126,7 @@ func (m *Map) DumpOSD(f *jsonfmt.Formatter, o int32) {
 	f.Str("cluster_addr", m.ClusterAddrs[o].LegacyString())
 	f.Str("heartbeat_back_addr", m.HBBackAddrs[o].LegacyString())
 	f.Str("heartbeat_front_addr", m.HBFrontAddrs[o].LegacyString())
-	f.Strs("state", m.State[o].names())
+	f.Strs("state", m.State[o].Names())
 }
 
 func b2i(b bool) int64 {

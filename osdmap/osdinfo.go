@@ -28,8 +28,8 @@ const (
 var stateNames = []string{"exists", "up", "autoout", "new", "full", "nearfull", "backfillfull", "destroyed",
 	"noup", "nodown", "noin", "noout", "stop"}
 
-// names returns the names of the bits that are set, sorted.
-func (s State) names() []string { return bitNames(uint64(s), stateNames) }
+// Names returns the names of the bits that are set, sorted.
+func (s State) Names() []string { return bitNames(uint64(s), stateNames) }
 
 // Weights are 16.16 fixed point.
 const (

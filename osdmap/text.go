@@ -197,7 +197,7 @@ func (m *Map) OSDText(o int32) string {
 	if i.LostAt != 0 {
 		fmt.Fprintf(&b, " lost_at %d", i.LostAt)
 	}
-	fmt.Fprintf(&b, " %s %s %s", addrs(m.ClientAddrs[o]), addrs(m.ClusterAddrs[o]), strings.Join(m.State[o].names(), ","))
+	fmt.Fprintf(&b, " %s %s %s", addrs(m.ClientAddrs[o]), addrs(m.ClusterAddrs[o]), strings.Join(m.State[o].Names(), ","))
 	if u := m.UUID[o]; !u.IsZero() {
 		fmt.Fprintf(&b, " %v", u)
 	}

@@ -196,6 +196,18 @@ func (t *Table) Find(prefix string) *Entry { return t.clients[prefix] }
 // FindTell returns the entry of a command to the daemon itself.
 func (t *Table) FindTell(prefix string) *Entry { return t.tell[prefix] }
 
+// Unanswered returns the prefixes of the stock release's commands with a flag
+// that nobody has registered.
+func (t *Table) Unanswered(flag int) []string {
+	var out []string
+	for _, d := range stock() {
+		if d.Flags&flag != 0 && t.clients[d.Prefix] == nil && !slices.Contains(out, d.Prefix) {
+			out = append(out, d.Prefix)
+		}
+	}
+	return out
+}
+
 // Unknown says what is wrong with a command that is not in the table: nobody
 // knows it, it is one of those a daemon takes only by "tell", or it is obsolete.
 func (t *Table) Unknown(prefix string) Reply {
@@ -247,9 +259,13 @@ func (a Arg) acceptsOne(v any) bool {
 }
 
 // Describe renders the answer to get_command_descriptions for clients of the
-// monitors: the commands in the order of the stock release.
+// monitors: the commands in the order of the stock release, with those that it
+// only knows as obsolete or for the daemon itself, so that tools send them and
+// show what is said of them.
 func (t *Table) Describe() []byte {
-	return describe(slices.DeleteFunc(slices.Clone(stock()), func(d Description) bool { return t.clients[d.Prefix] == nil }))
+	return describe(slices.DeleteFunc(slices.Clone(stock()), func(d Description) bool {
+		return t.clients[d.Prefix] == nil && d.Flags&(FlagObsolete|FlagNoForward) == 0
+	}))
 }
 
 // DescribeMgr renders the manager's answer: its own part of the commands, and

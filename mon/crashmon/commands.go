@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/mon/command"
+	"github.com/pulpo-storage/pulpo/mon/python"
 )
 
 // Commands registers crash ... .
@@ -24,25 +24,6 @@ func (s *Service) Commands(t *command.Table) {
 	t.Write("crash archive", s.archive)
 	t.Write("crash archive-all", s.archiveAll)
 	t.Write("crash prune", s.pruneDays)
-}
-
-// refuse fails as the stock module does: its error numbers have the wrong sign.
-// Tools take such a result as success and show the words; so it stays, or
-// scripts that archive what somebody else removed already would break.
-func refuse(format string, args ...any) command.Reply {
-	return command.Fail(-errno.EINVAL, format, args...)
-}
-
-// output is text as the manager hands a module's on: without empty lines, and
-// with an end to the last one.
-func output(text string) command.Reply {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSuffix(line, "\n"); line != "" {
-			b.WriteString(line + "\n")
-		}
-	}
-	return command.Text(b.String())
 }
 
 // missing is the refusal of a command without the argument it needs.
@@ -67,30 +48,21 @@ func list(c *command.Call, reports []report) command.Reply {
 		for i, r := range reports {
 			whole[i] = r.fields
 		}
-		return output(indented(whole))
+		return python.Output(python.Indented(whole))
 	}
 	if len(reports) == 0 {
 		return command.Reply{}
 	}
-	rows := [][3]string{{"ID", "ENTITY", "NEW"}}
+	t := python.Table{Align: "llc"}
+	t.Row("ID", "ENTITY", "NEW")
 	for _, r := range reports {
-		mark := " * "
+		mark := "*"
 		if r.archived() {
-			mark = "   "
+			mark = ""
 		}
-		rows = append(rows, [3]string{r.id, r.text("entity_name", "unknown"), mark})
+		t.Row(r.id, r.text("entity_name", "unknown"), mark)
 	}
-	var width [2]int
-	for _, row := range rows {
-		for i := range width {
-			width[i] = max(width[i], utf8.RuneCountInString(row[i]))
-		}
-	}
-	var b strings.Builder
-	for _, row := range rows {
-		fmt.Fprintf(&b, "%-*s  %-*s  %s  \n", width[0], row[0], width[1], row[1], row[2])
-	}
-	return output(b.String())
+	return python.Output(t.String())
 }
 
 func (s *Service) info(c *command.Call) command.Reply {
@@ -99,9 +71,9 @@ func (s *Service) info(c *command.Call) command.Reply {
 	}
 	r, ok := s.find(c.Str("id"))
 	if !ok {
-		return refuse("crash info: %s not found", c.Str("id"))
+		return python.Refuse(errno.EINVAL, "crash info: %s not found", c.Str("id"))
 	}
-	return output(indented(r.fields))
+	return python.Output(python.Indented(r.fields))
 }
 
 // post keeps a report. One that is there already stays: whoever posts asks
@@ -115,7 +87,7 @@ func (s *Service) post(c *command.Call) command.Reply {
 		err = r.sign()
 	}
 	if err != nil {
-		return refuse("malformed crash metadata: %v", err)
+		return python.Refuse(errno.EINVAL, "malformed crash metadata: %v", err)
 	}
 	if _, known := s.find(r.id); known {
 		return command.Reply{}
@@ -125,7 +97,7 @@ func (s *Service) post(c *command.Call) command.Reply {
 
 // keep stages a report.
 func (s *Service) keep(r report) command.Reply {
-	text := []byte(compact(r.fields))
+	text := []byte(python.Compact(r.fields))
 	if bad, ok := s.kv.Fits(text); !ok {
 		return bad
 	}
@@ -151,7 +123,7 @@ func (s *Service) archive(c *command.Call) command.Reply {
 	r, ok := s.find(c.Str("id"))
 	switch {
 	case !ok:
-		return refuse("crash info: %s not found", c.Str("id"))
+		return python.Refuse(errno.EINVAL, "crash info: %s not found", c.Str("id"))
 	case r.archived():
 		return command.Reply{}
 	}
@@ -163,7 +135,7 @@ func (s *Service) archive(c *command.Call) command.Reply {
 // report that may be as large as one can be; it is not refused for that.
 func (s *Service) putArchived(r report, now time.Time) {
 	r.fields["archived"] = archiveTime(now)
-	s.kv.Put(prefix+r.id, []byte(compact(r.fields)))
+	s.kv.Put(prefix+r.id, []byte(python.Compact(r.fields)))
 }
 
 func (s *Service) archiveAll(c *command.Call) command.Reply {
@@ -184,7 +156,7 @@ func (s *Service) pruneDays(c *command.Call) command.Reply {
 	}
 	days, err := strconv.Atoi(strings.TrimSpace(c.Str("keep")))
 	if err != nil {
-		return refuse("keep argument must be integer")
+		return python.Refuse(errno.EINVAL, "keep argument must be integer")
 	}
 	const most = 10000 * 366 // more than any time of a report can be away
 	if !s.prune(c.Now.UTC().AddDate(0, 0, -min(max(days, -most), most))) {
@@ -207,7 +179,7 @@ func (s *Service) stat(c *command.Call) command.Reply {
 			fmt.Fprintf(&b, "%d older than %d days old:\n%s\n", len(old), days, strings.Join(old, "\n"))
 		}
 	}
-	return output(b.String())
+	return python.Output(b.String())
 }
 
 // jsonReport counts crashes by program. Of the hours that are asked for the
@@ -217,7 +189,7 @@ func (s *Service) jsonReport(c *command.Call) command.Reply {
 		return missing("hours")
 	}
 	if _, err := strconv.Atoi(strings.TrimSpace(c.Str("hours"))); err != nil {
-		return refuse("<hours> argument must be integer")
+		return python.Refuse(errno.EINVAL, "<hours> argument must be integer")
 	}
 	counts := map[string]int{}
 	for _, r := range s.all() {
@@ -231,5 +203,5 @@ func (s *Service) jsonReport(c *command.Call) command.Reply {
 	for name, n := range counts {
 		v[name] = json.Number(strconv.Itoa(n))
 	}
-	return command.Say("%s", compact(v))
+	return command.Say("%s", python.Compact(v))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/mon/kvmon"
+	"github.com/pulpo-storage/pulpo/mon/python"
 	"github.com/pulpo-storage/pulpo/mon/service/servicetest"
 	"github.com/pulpo-storage/pulpo/msg"
 )
@@ -323,9 +324,9 @@ func FuzzReport(f *testing.F) {
 		if err != nil || r.sign() != nil {
 			return
 		}
-		for _, text := range []string{compact(r.fields), indented(r.fields)} {
+		for _, text := range []string{python.Compact(r.fields), python.Indented(r.fields)} {
 			again, err := parseReport([]byte(text))
-			if err != nil || again.id != r.id || !again.time.Equal(r.time) || compact(again.fields) != compact(r.fields) {
+			if err != nil || again.id != r.id || !again.time.Equal(r.time) || python.Compact(again.fields) != python.Compact(r.fields) {
 				t.Fatalf("%s: read again as %+v, %v", text, again, err)
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/pulpo-storage/pulpo/mon/python"
 )
 
 // report is what is known of one crash. Only a few members mean something here;
@@ -32,7 +34,7 @@ func (r report) text(name, def string) string {
 	case string:
 		return v
 	default:
-		return compact(v)
+		return python.Compact(v)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
+	"github.com/pulpo-storage/pulpo/mon/python"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/wire"
@@ -96,6 +97,15 @@ func (s *Service) Commands(t *command.Table) {
 	t.Read("fs dump", s.dump)
 	t.Read("fs get", func(c *command.Call) command.Reply {
 		return command.Fail(errno.ENOENT, "filesystem '%s' not found", c.Str("fs_name"))
+	})
+	t.Read("fs status", func(c *command.Call) command.Reply {
+		if name := c.Str("fs"); name != "" {
+			return python.Refuse(errno.EINVAL, "Invalid filesystem: %s", name)
+		}
+		if c.Format != command.Plain {
+			return python.Output("{}")
+		}
+		return command.Reply{}
 	})
 	t.Read("mds stat", func(c *command.Call) command.Reply {
 		return c.Either(func() string { return "" }, func(f *jsonfmt.Formatter) {

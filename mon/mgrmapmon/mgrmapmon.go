@@ -32,8 +32,31 @@ var AlwaysOn = []string{
 	"balancer", "crash", "devicehealth", "orchestrator", "pg_autoscaler", "progress", "rbd_support", "status", "telemetry", "volumes",
 }
 
-// available are the modules that can be switched on.
-var available = []string{"iostat", "nfs", "prometheus", "restful"}
+// Module is a module of the stock manager that is not always on.
+type Module struct {
+	Name  string
+	Error string // why it cannot run; "": it can
+}
+
+const notHere = "this manager does not have it"
+
+// modules are all of them.
+var modules = []Module{
+	{"alerts", notHere}, {"influx", notHere}, {"insights", notHere}, {"iostat", ""}, {"localpool", notHere}, {"mirroring", notHere},
+	{"nfs", notHere}, {"osd_support", notHere}, {"prometheus", "this manager's counters are at the address given with \"pulpo up --metrics\""},
+	{"restful", notHere}, {"selftest", notHere}, {"snap_schedule", notHere}, {"stats", notHere}, {"telegraf", notHere},
+	{"test_orchestrator", notHere}, {"zabbix", notHere},
+}
+
+// FindModule returns a module that is known by name, always on or not.
+func FindModule(name string) (Module, bool) {
+	for _, m := range modules {
+		if m.Name == name {
+			return m, true
+		}
+	}
+	return Module{Name: name}, slices.Contains(AlwaysOn, name)
+}
 
 // Manager is the manager that a monitor plays.
 type Manager struct {
@@ -218,7 +241,6 @@ func (s *Service) Daemons() []service.Daemon {
 
 // Commands registers mgr ... .
 func (s *Service) Commands(t *command.Table) {
-	s.moduleCommands(t)
 	t.Read("mgr dump", s.dump)
 	t.Read("mgr stat", s.stat)
 	t.Read("mgr services", func(c *command.Call) command.Reply {
@@ -268,12 +290,12 @@ func (s *Service) moduleLs(c *command.Call) command.Reply {
 			f.Strs("always_on_modules", AlwaysOn)
 			f.Strs("enabled_modules", s.m.Modules)
 			f.Array("disabled_modules", func() {
-				for _, n := range available {
-					if !slices.Contains(s.m.Modules, n) {
+				for _, m := range modules {
+					if !slices.Contains(s.m.Modules, m.Name) {
 						f.Object("module", func() {
-							f.Str("name", n)
-							f.Bool("can_run", true)
-							f.Str("error_string", "")
+							f.Str("name", m.Name)
+							f.Bool("can_run", m.Error == "")
+							f.Str("error_string", m.Error)
 							f.Object("module_options", func() {})
 						})
 					}
@@ -285,6 +307,7 @@ func (s *Service) moduleLs(c *command.Call) command.Reply {
 
 func (s *Service) moduleEnable(c *command.Call) command.Reply {
 	n := c.Str("module")
+	module, known := FindModule(n)
 	switch {
 	case n == "":
 		return command.Fail(errno.EINVAL, "")
@@ -292,8 +315,11 @@ func (s *Service) moduleEnable(c *command.Call) command.Reply {
 		return command.Say("module '%s' is already enabled (always-on)", n)
 	case slices.Contains(s.current().Modules, n):
 		return command.Say("module '%s' is already enabled", n)
-	case !slices.Contains(available, n) && !c.Bool("force"):
+	case !known && !c.Bool("force"):
 		return command.Fail(errno.ENOENT, "all mgr daemons do not support module '%s', pass --force to force enablement", n)
+	case module.Error != "" && !c.Bool("force"):
+		return command.Fail(errno.ENOENT, "module '%s' reports that it cannot run on the active manager daemon: %s (pass --force to force enablement)",
+			n, module.Error)
 	}
 	m := s.next()
 	m.Modules = append(m.Modules, n)

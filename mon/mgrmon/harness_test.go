@@ -52,6 +52,7 @@ func readMap(t *testing.T, file string) *osdmap.Map {
 // The OSD map's service.
 
 func (w *world) Map() *osdmap.Map                         { return w.m }
+func (w *world) Metadata(int32) map[string]string         { return map[string]string{"hostname": "vm"} }
 func (w *world) Heard(_ *service.Session, osd int32)      { w.heard = append(w.heard, osd) }
 func (w *world) Name() string                             { return "a" }
 func (w *world) FSID() msg.FSID                           { return w.m.FSID }

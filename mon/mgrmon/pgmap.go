@@ -39,6 +39,9 @@ type osd struct {
 	full  osdmap.State
 	seen  time.Time
 	space map[int64]msg.StoreStats // by pool
+
+	lately msg.ObjectStats // done to groups that it is the primary of, since the last sample
+	window window
 }
 
 func newPGMap() pgmap {
@@ -126,6 +129,7 @@ func (p *pgmap) report(r *msg.OSDReport, now time.Time) {
 			d := g.Objects
 			d.Sub(&old.Objects)
 			q.lately.Add(&d)
+			o.lately.Add(&d)
 		}
 		*old = *g
 		q.sum = nil

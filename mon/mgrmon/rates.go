@@ -56,6 +56,12 @@ func (s *Service) Tick(now time.Time) {
 		}
 		q.lately = msg.ObjectStats{}
 	}
+	for _, o := range p.osds {
+		if !first {
+			o.window.add(sample{o.lately, span})
+		}
+		o.lately = msg.ObjectStats{}
+	}
 	if !first {
 		all.span = span
 		p.window.add(all)

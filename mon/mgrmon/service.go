@@ -23,6 +23,8 @@ type Service struct {
 // cluster is what the statistics need of the OSD map's service.
 type cluster interface {
 	Map() *osdmap.Map
+	// Metadata is what an OSD told of itself when it booted.
+	Metadata(osd int32) map[string]string
 	// Heard notes that an OSD is alive.
 	Heard(sess *service.Session, osd int32)
 }
@@ -61,6 +63,8 @@ func (s *Service) Commands(t *command.Table) {
 	s.scrubCommands(t)
 	s.recoveryCommands(t)
 	s.reweightCommands(t)
+	s.statusCommands(t)
+	s.autoscaleCommands(t)
 }
 
 // Messages are the types it takes.

@@ -1,4 +1,4 @@
-package crashmon
+package python
 
 import (
 	"encoding/json"
@@ -9,19 +9,21 @@ import (
 	"unicode/utf16"
 )
 
-// The stock module writes JSON as Python does, which is neither of the monitors'
-// forms: all but ASCII is escaped, members are sorted, and in one line there is
-// a blank after each comma and colon.
+// A module writes JSON as Python does, which is neither of the monitors' forms:
+// all but ASCII is escaped, members are sorted, and in one line there is a blank
+// after each comma and colon. A value is nil, a bool, an int, int64, uint64,
+// float64, string or json.Number, or a []any, []string or map[string]any.
 
-// compact renders a value in one line.
-func compact(v any) string {
+// Compact renders a value in one line, as json.dumps(v, sort_keys=True).
+func Compact(v any) string {
 	var b strings.Builder
 	render(&b, v, "", "")
 	return b.String()
 }
 
-// indented renders a value over many lines.
-func indented(v any) string {
+// Indented renders a value over many lines, as json.dumps(v, indent=4,
+// sort_keys=True).
+func Indented(v any) string {
 	var b strings.Builder
 	render(&b, v, "\n", "    ")
 	return b.String()
@@ -37,12 +39,20 @@ func render(b *strings.Builder, v any, line, step string) {
 	switch v := v.(type) {
 	case nil:
 		b.WriteString("null")
-	case bool:
+	case bool, int, int64, uint64:
 		fmt.Fprint(b, v)
+	case float64:
+		b.WriteString(Float(v))
 	case json.Number:
 		b.WriteString(string(v))
 	case string:
 		quote(b, v)
+	case []string:
+		list := make([]any, len(v))
+		for i := range v {
+			list[i] = v[i]
+		}
+		render(b, list, line, step)
 	case []any:
 		if len(v) == 0 {
 			b.WriteString("[]")
@@ -72,7 +82,7 @@ func render(b *strings.Builder, v any, line, step string) {
 		}
 		b.WriteString(line + "}")
 	default:
-		panic(fmt.Sprintf("BUG: %T in a crash report", v))
+		panic(fmt.Sprintf("BUG: python: %T in a document", v))
 	}
 }
 
