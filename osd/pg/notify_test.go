@@ -280,3 +280,28 @@ func TestNotifyHasALimit(t *testing.T) {
 	a.want(-int32(errno.EMSGSIZE), "o", opAck(id, 7, long))
 	a.gets(id, 7, "hi")
 }
+
+// Whatever clients send, the group stays sound and lets go of it in the end.
+func FuzzNotify(f *testing.F) {
+	content := opNotify(99, 5, "hi").In.Bytes()
+	ack := opAck(1, 7, "yes").In.Bytes()
+	f.Add(content, ack, []byte{7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, msg.WatchWatch})
+	f.Add([]byte{}, []byte{1}, []byte{})
+	f.Fuzz(func(t *testing.T, content, ack, args []byte) {
+		w := newWorld(t)
+		a := w.client(1, 1)
+		w.do("o", opWriteFull("x"))
+		a.want(0, "o", watches(7))
+		watch, notify, answer := msg.Op{Code: msg.OpWatch}, opIn(msg.OpNotify, string(content)), opIn(msg.OpNotifyAck, string(ack))
+		for _, op := range []*msg.Op{&watch, &notify, &answer} {
+			copy(op.Args[:], args)
+		}
+		for _, op := range []msg.Op{watch, notify, answer} {
+			a.do("o", op)
+		}
+		a.closes()
+		w.restart(true)
+		w.pass(200 * 365 * 24 * time.Hour) // longer than any timeout
+		w.wantWatchers("o")
+	})
+}
