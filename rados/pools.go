@@ -168,3 +168,10 @@ func (c *Cluster) poolOp(ctx context.Context, op *msg.PoolOp) ([]byte, error) {
 	_, err = c.objects.WaitMap(ctx, epoch)
 	return out, closedError(err)
 }
+
+// ClientRelease is the oldest major release of Ceph whose clients can use the
+// cluster, or is required of them: 12 is luminous, 13 mimic.
+func (c *Cluster) ClientRelease() int {
+	m := c.osdMap()
+	return int(max(m.MinCompatClient(), m.RequireMinCompatClient))
+}

@@ -52,10 +52,7 @@ func (img *Image) copyUp(ctx context.Context, v *view, n uint64, c *change) erro
 	copied := calls.SparseCopyUp(extents, data)
 	if len(v.snapc.Snaps) == 0 && c != nil && !c.apart {
 		both := *c
-		both.steps = func(op *rados.WriteOp) {
-			addWrite(op, copied)
-			c.steps(op)
-		}
+		both.first = &copied
 		return img.changeExisting(ctx, v, n, &both, m, false)
 	}
 	if m != nil {
@@ -71,8 +68,8 @@ func (img *Image) copyUp(ctx context.Context, v *view, n uint64, c *change) erro
 		}
 	}
 	var op rados.WriteOp
-	op.SetAllocHint(img.layout.ObjectSize, img.layout.ObjectSize, 0)
 	addWrite(&op, copied)
+	op.SetAllocHint(img.layout.ObjectSize, img.layout.ObjectSize, 0)
 	if err := img.data.Mutate(ctx, img.object(n), &op); err != nil || c == nil {
 		return err
 	}

@@ -37,12 +37,14 @@ type Image struct {
 	refreshing semaphore
 
 	// Of images open for writing.
-	gate    gate
-	objects objectLocks
-	owner   *ownership
-	remote  *requests
-	touched atomic.Int64  // when the header's time of modification was set; Unix seconds
-	kick    chan struct{} // the header should be read; capacity 1
+	gate     gate
+	objects  objectLocks
+	managing semaphore     // of operations that must not meet each other
+	atMost   atomic.Uint64 // size that the image seems to have while it shrinks
+	owner    *ownership
+	remote   *requests
+	touched  atomic.Int64  // when the header's time of modification was set; Unix seconds
+	kick     chan struct{} // the header should be read; capacity 1
 
 	life  context.Context // until Close
 	end   context.CancelCauseFunc
@@ -103,8 +105,9 @@ func open(ctx context.Context, pool *rados.Pool, name, id string, o OpenOptions)
 	img := &Image{
 		pool: pool, name: name, id: id, snap: clsrbd.HeadSnap, log: o.Log,
 		readOnly:   o.ReadOnly || o.Snapshot != "" || o.SnapshotID != 0,
-		refreshing: newSemaphore(), changed: make(chan struct{}), kick: make(chan struct{}, 1),
+		refreshing: newSemaphore(), managing: newSemaphore(), changed: make(chan struct{}), kick: make(chan struct{}, 1),
 	}
+	img.atMost.Store(noLimit)
 	img.owner, img.remote = newOwnership(img), newRequests()
 	img.life, img.end = context.WithCancelCause(context.Background())
 	if img.log == nil {
@@ -167,7 +170,7 @@ func (img *Image) begin(ctx context.Context, o OpenOptions) error {
 
 // show makes a header the one that I/O sees from now on.
 func (img *Image) show(ctx context.Context, h *header) error {
-	v := &view{header: h, size: h.size, read: img.data, write: img.data.SnapContext(h.snapc.Seq, h.snapc.Snaps)}
+	v := &view{header: h, size: min(h.size, img.atMost.Load()), read: img.data, write: img.data.SnapContext(h.snapc.Seq, h.snapc.Snaps)}
 	overlap := h.overlap
 	if img.snap != clsrbd.HeadSnap {
 		v.read = img.data.AtSnap(img.snap)
@@ -180,7 +183,7 @@ func (img *Image) show(ctx context.Context, h *header) error {
 	}
 	needed := overlap.Known && overlap.Bytes > 0
 	if needed {
-		v.overlap = min(overlap.Bytes, v.size)
+		v.overlap = overlap.Bytes
 	}
 	if needed && h.parent.Exists() {
 		old := img.view.Load()

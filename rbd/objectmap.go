@@ -33,8 +33,7 @@ type objectMap struct {
 	mu      sync.Mutex
 	bits    *clsrbd.BitVector
 	invalid bool
-	running *mapUpdate // on its way
-	next    *mapUpdate // goes when running is done
+	sent    map[mapChange]*mapUpdate // on their way
 }
 
 // mapChange is an update of a range of objects.
@@ -44,11 +43,11 @@ type mapChange struct {
 	expected   int // calls.AnyState, or the state of those that change
 }
 
-// mapUpdate is a number of changes that go together.
+// mapUpdate is a change on its way, for all who want it. Changes do not go
+// together: a method does not see what another one changed in the same sequence.
 type mapUpdate struct {
-	changes []mapChange
-	done    chan struct{}
-	err     error // once done
+	done chan struct{}
+	err  error // once done
 }
 
 // mapLock is the lock on an object map. librbd's has no cookie and no tag.
@@ -57,7 +56,7 @@ var mapLock = rados.Lock{Name: clsrbd.LockName}
 // openObjectMap takes the lock of the image's object map and loads it. The image
 // is owned, so whoever holds the lock is gone.
 func openObjectMap(ctx context.Context, img *Image, v *view) (*objectMap, error) {
-	m := &objectMap{img: img, lock: mapLock, invalid: v.flags&ObjectMapInvalid != 0}
+	m := &objectMap{img: img, lock: mapLock, invalid: v.flags&ObjectMapInvalid != 0, sent: map[mapChange]*mapUpdate{}}
 	if err := m.acquire(ctx); err != nil {
 		return nil, fmt.Errorf("lock of the object map: %w", err)
 	}
@@ -127,33 +126,21 @@ func (m *objectMap) state(n uint64) clsrbd.ObjectState {
 	return m.bits.Get(n)
 }
 
-// update sets the state of an object, here and on disk, unless it has it. The
-// caller keeps others off the object, unless they set the same state. Updates
-// that come while one is on its way go together when it has arrived.
+// update sets the state of objects, here and on disk, unless they have it. The
+// caller keeps others off the objects, unless they set the same state.
 func (m *objectMap) update(ctx context.Context, c mapChange) error {
 	m.mu.Lock()
 	c.end = min(c.end, m.bits.Len())
-	if !m.needed(c) {
-		m.mu.Unlock()
-		return nil
-	}
-	u := m.next
+	u := m.sent[c]
 	if u == nil {
-		if r := m.running; r != nil && r.has(c) {
-			u = r
+		if !m.needed(c) {
+			m.mu.Unlock()
+			return nil
 		}
-	}
-	if u == nil {
 		u = &mapUpdate{done: make(chan struct{})}
-		m.next = u
-	}
-	if !u.has(c) {
-		u.changes = append(u.changes, c)
-	}
-	if m.running == nil {
-		m.running, m.next = u, nil
+		m.sent[c] = u
 		// It serves others as well, so it does not end with this caller.
-		m.img.tasks.Go(func() { m.send(m.img.life) })
+		m.img.tasks.Go(func() { m.send(m.img.life, c, u) })
 	}
 	m.mu.Unlock()
 	select {
@@ -162,15 +149,6 @@ func (m *objectMap) update(ctx context.Context, c mapChange) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-func (u *mapUpdate) has(c mapChange) bool {
-	for _, x := range u.changes {
-		if x == c {
-			return true
-		}
-	}
-	return false
 }
 
 // needed tells whether a change changes something.
@@ -190,41 +168,26 @@ func (c *mapChange) applies(now clsrbd.ObjectState) bool {
 	return now != c.state
 }
 
-// send carries out updates until there are none.
-func (m *objectMap) send(ctx context.Context) {
-	for {
-		m.mu.Lock()
-		u := m.running
-		changes := u.changes
-		m.mu.Unlock()
-		var op rados.WriteOp
-		op.AssertLocked(m.lock)
-		for _, c := range changes {
-			addWrite(&op, calls.UpdateObjectMap(c.begin, c.end, c.state, c.expected))
-		}
-		err := m.img.pool.Mutate(ctx, m.name(), &op)
-		if err != nil {
-			err = m.failed(ctx, err)
-		}
-		m.mu.Lock()
-		if err == nil {
-			for _, c := range changes {
-				for n := c.begin; n < min(c.end, m.bits.Len()); n++ {
-					if c.applies(m.bits.Get(n)) {
-						m.bits.Set(n, c.state)
-					}
-				}
+func (m *objectMap) send(ctx context.Context, c mapChange, u *mapUpdate) {
+	var op rados.WriteOp
+	op.AssertLocked(m.lock)
+	addWrite(&op, calls.UpdateObjectMap(c.begin, c.end, c.state, c.expected))
+	err := m.img.pool.Mutate(ctx, m.name(), &op)
+	if err != nil {
+		err = m.failed(ctx, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		for n := c.begin; n < min(c.end, m.bits.Len()); n++ {
+			if c.applies(m.bits.Get(n)) {
+				m.bits.Set(n, c.state)
 			}
 		}
-		u.err = err
-		close(u.done)
-		m.running, m.next = m.next, nil
-		more := m.running != nil
-		m.mu.Unlock()
-		if !more {
-			return
-		}
 	}
+	delete(m.sent, c)
+	u.err = err
+	close(u.done)
 }
 
 // failed is what becomes of an update that failed with err: with the image

@@ -55,10 +55,8 @@ func newRequests() *requests {
 func (img *Image) ask(ctx context.Context, m notify.Message, progress Progress) error {
 	r := img.remote
 	s := &sentRequest{make(chan struct{}, 1), make(chan error, 1), progress}
-	client := img.client()
+	m.Request = r.newID(img.client())
 	r.mu.Lock()
-	r.last++
-	m.Request = notify.RequestID{Client: client, ID: r.last}
 	r.sent[m.Request] = s
 	r.mu.Unlock()
 	defer func() {
@@ -84,6 +82,14 @@ func (img *Image) ask(ctx context.Context, m notify.Message, progress Progress) 
 		}
 		timer.Stop()
 	}
+}
+
+// newID names a request of a client that is this one.
+func (r *requests) newID(c notify.ClientID) notify.RequestID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last++
+	return notify.RequestID{Client: c, ID: r.last}
 }
 
 func (r *requests) progress(id notify.RequestID, done, total uint64) {
@@ -216,6 +222,26 @@ type operation struct {
 
 // operation is what a message asks for; without run, if it is not known here.
 func (img *Image) operation(m *notify.Message) operation {
+	short := func(f func(context.Context, *notify.Message) error) operation {
+		return operation{*m, false, func(ctx context.Context, _ Progress) error { return f(ctx, m) }}
+	}
+	long := func(f func(context.Context, Progress) error) operation { return operation{*m, true, f} }
+	switch m.Op {
+	case notify.SnapCreate:
+		return short(img.createSnapshot)
+	case notify.SnapRemove:
+		return short(img.removeSnapshot)
+	case notify.SnapRename:
+		return short(img.renameSnapshot)
+	case notify.SnapProtect:
+		return short(img.protectSnapshot)
+	case notify.SnapUnprotect:
+		return short(img.unprotectSnapshot)
+	case notify.Resize:
+		return long(func(ctx context.Context, p Progress) error { return img.resize(ctx, m.Size, m.AllowShrink, p) })
+	case notify.Flatten:
+		return long(img.flatten)
+	}
 	return operation{}
 }
 
@@ -253,7 +279,7 @@ func (img *Image) manage(ctx context.Context, op operation, progress Progress) e
 			img.told.Add(1)
 		default:
 			img.told.Add(1)
-			return err
+			return errors.Join(err, img.refresh(ctx))
 		}
 	}
 }

@@ -1,14 +1,17 @@
 package rbd_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +38,19 @@ var stories = []struct {
 	{"dead owner", testDeadOwner},
 	{"kept lock", testKeptLock},
 	{"cancelled lock", testCancelledLock},
+	{"snapshots", testSnapshots},
+	{"snapshot removal", testSnapshotRemoval},
+	{"foreign owner", testForeignOwner},
+	{"clones", testClones},
+	{"clone formats", testCloneFormats},
+	{"clone of a clone", testCloneOfClone},
+	{"shared snapshot", testSharedSnapshot},
+	{"resize", testResize},
+	{"zeroes", testZeroes},
+	{"compare and write", testCompareAndWrite},
+	{"removal", testRemove},
+	{"trash", testTrash},
+	{"metadata", testMetadata},
 }
 
 func TestStories(t *testing.T) {
@@ -214,6 +230,64 @@ func (w *world) python(script string, args ...string) string {
 	out, err := w.command("python3", append([]string{"-c", prelude + script, w.conf, w.pool}, args...)...)
 	w.must(err)
 	return out
+}
+
+// script is a Python program that runs beside the story.
+type script struct {
+	w    *world
+	in   io.WriteCloser
+	out  *bufio.Scanner
+	errs bytes.Buffer
+	cmd  *exec.Cmd
+	seen strings.Builder
+}
+
+func (w *world) background(text string, args ...string) *script {
+	w.Helper()
+	s := &script{w: w}
+	s.cmd = exec.CommandContext(w.ctx, "/usr/bin/python3", append([]string{"-c", prelude + text, w.conf, w.pool}, args...)...)
+	s.cmd.Env = peer.Env(w.conf)
+	s.cmd.Stderr = &s.errs
+	in, err := s.cmd.StdinPipe()
+	w.must(err)
+	out, err := s.cmd.StdoutPipe()
+	w.must(err)
+	s.in, s.out = in, bufio.NewScanner(out)
+	w.must(s.cmd.Start())
+	w.Cleanup(func() { s.cmd.Process.Kill(); s.cmd.Wait() })
+	return s
+}
+
+// wait waits for a line.
+func (s *script) wait(line string) {
+	s.w.Helper()
+	for s.out.Scan() {
+		fmt.Fprintln(&s.seen, s.out.Text())
+		if s.out.Text() == line {
+			return
+		}
+	}
+	s.w.Fatalf("the script ended: %s%s", s.seen.String(), s.errs.String())
+}
+
+// say gives it a line.
+func (s *script) say(line string) {
+	s.w.Helper()
+	_, err := io.WriteString(s.in, line+"\n")
+	s.w.must(err)
+}
+
+// finish gives it a line and returns all that it has said when it ends.
+func (s *script) finish() string {
+	s.w.Helper()
+	s.say("")
+	for s.out.Scan() {
+		fmt.Fprintln(&s.seen, s.out.Text())
+	}
+	if err := s.cmd.Wait(); err != nil {
+		s.w.Errorf("script: %v\n%s", err, s.errs.String())
+	}
+	return s.seen.String()
 }
 
 const prelude = `

@@ -3,6 +3,7 @@ package rbd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/clsrbd"
@@ -189,21 +190,31 @@ func (img *Image) updated(ctx context.Context) error {
 	return img.refresh(ctx)
 }
 
-// askOwner tells everybody and returns what the image's owner answers. ETIMEDOUT:
-// nobody says that it is the owner.
-func (img *Image) askOwner(ctx context.Context, m *notify.Message) error {
+// tellAll is say, with the answers of those who have something to answer.
+func (img *Image) tellAll(ctx context.Context, m *notify.Message) ([]notify.Response, error) {
 	r, err := img.pool.Notify(ctx, clsrbd.Header(img.id), wire.Marshal(m), notifyTimeout)
+	var out []notify.Response
 	for _, a := range r.Replies {
+		var resp notify.Response
 		if len(a.Payload) == 0 {
 			continue
 		}
-		var resp notify.Response
-		if err := wire.Unmarshal(a.Payload, &resp); err != nil {
-			return err
+		if e := wire.Unmarshal(a.Payload, &resp); e != nil {
+			return nil, fmt.Errorf("answer of client %d: %w: %w", a.Client, e, errno.EBADMSG)
 		}
-		return errno.Error(resp.Result)
+		out = append(out, resp)
 	}
-	if err != nil {
+	return out, err
+}
+
+// askOwner tells everybody and returns what the image's owner answers. ETIMEDOUT:
+// nobody says that it is the owner.
+func (img *Image) askOwner(ctx context.Context, m *notify.Message) error {
+	replies, err := img.tellAll(ctx, m)
+	switch {
+	case len(replies) > 0: // others need not have answered
+		return errno.Error(replies[0].Result)
+	case err != nil:
 		return err
 	}
 	return errno.ETIMEDOUT

@@ -15,23 +15,19 @@ import (
 // the image; EROFS: the image is open for reading only. If ctx ends first the
 // bytes may be written or not, in part too, and p must not be changed any more.
 func (img *Image) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	err := img.change(ctx, off, int64(len(p)), func(x *striper.Extent) change {
-		data := gather(p, x)
-		return change{
-			covers: x.Length == img.layout.ObjectSize,
-			steps: func(op *rados.WriteOp) {
-				if x.Length == img.layout.ObjectSize {
-					op.WriteFull(data)
-				} else {
-					op.Write(x.Offset, data)
-				}
-			},
-		}
-	})
+	err := img.change(ctx, off, int64(len(p)), func(_ *view, x *striper.Extent) change { return img.writing(x, gather(p, x)) })
 	if err != nil {
 		return 0, img.fail("write", err)
 	}
 	return len(p), nil
+}
+
+// writing is the change that writes an extent.
+func (img *Image) writing(x *striper.Extent, data []byte) change {
+	if x.Length == img.layout.ObjectSize {
+		return change{covers: true, steps: func(op *rados.WriteOp) { op.WriteFull(data) }}
+	}
+	return change{steps: func(op *rados.WriteOp) { op.Write(x.Offset, data) }}
 }
 
 // gather is the bytes of an extent in one piece.
@@ -57,15 +53,16 @@ func (img *Image) Flush(ctx context.Context) error {
 
 // change is what is done to one object.
 type change struct {
-	steps   func(op *rados.WriteOp) // adds the steps that do it
+	steps   func(op *rados.WriteOp) // adds the steps that do it; nil: there is nothing to do
 	covers  bool                    // nothing of what was there remains
 	noop    bool                    // it changes nothing where there is no object and no parent
 	removes bool                    // there is no object afterwards
+	first   *calls.Write            // the copy from the parent, which is made before anything creates the object
 	apart   bool                    // the steps look at what is there: they do not go with the copy from the parent
 }
 
 // change changes a range of bytes, each object by itself.
-func (img *Image) change(ctx context.Context, off, n int64, f func(x *striper.Extent) change) error {
+func (img *Image) change(ctx context.Context, off, n int64, f func(v *view, x *striper.Extent) change) error {
 	v, err := img.enter(ctx)
 	if err != nil {
 		return err
@@ -77,7 +74,10 @@ func (img *Image) change(ctx context.Context, off, n int64, f func(x *striper.Ex
 	img.touch()
 	extents := img.layout.Extents(striper.Range{Offset: uint64(off), Length: uint64(n)})
 	return parallel(ctx, width, uint64(len(extents)), func(ctx context.Context, i uint64) error {
-		c := f(&extents[i])
+		c := f(v, &extents[i])
+		if c.steps == nil {
+			return nil
+		}
 		return img.changeObject(ctx, v, extents[i].Object, &c)
 	})
 }
@@ -149,6 +149,9 @@ func (img *Image) changeExisting(ctx context.Context, v *view, n uint64, c *chan
 	var op rados.WriteOp
 	if must {
 		op.AssertExists()
+	}
+	if c.first != nil {
+		addWrite(&op, *c.first)
 	}
 	if fresh && !c.removes {
 		op.SetAllocHint(img.layout.ObjectSize, img.layout.ObjectSize, 0)
