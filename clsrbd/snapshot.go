@@ -56,9 +56,20 @@ type TrashSnap struct {
 	Type SnapType
 }
 
+// MirrorSnapState tells what the image was when mirroring took a snapshot
+// (MirrorSnapshotState).
+type MirrorSnapState uint8
+
+const (
+	MirrorPrimary MirrorSnapState = iota
+	MirrorPrimaryDemoted
+	MirrorNonPrimary // a copy
+	MirrorNonPrimaryDemoted
+)
+
 // MirrorSnap is the progress of mirroring (MirrorSnapshotNamespace).
 type MirrorSnap struct {
-	State       uint8 // primary, primary demoted, non-primary, non-primary demoted
+	State       MirrorSnapState
 	Complete    bool
 	Peers       []string // uuids, sorted
 	PrimaryUUID string
@@ -81,7 +92,7 @@ func (n *SnapNamespace) Encode(e *wire.Encoder) {
 		e.Str(n.Trash.Name)
 		e.U32(uint32(n.Trash.Type))
 	case SnapMirror:
-		e.U8(n.Mirror.State)
+		e.U8(uint8(n.Mirror.State))
 		e.Bool(n.Mirror.Complete)
 		wire.EncodeSlice(e, n.Mirror.Peers, e.Str)
 		e.Str(n.Mirror.PrimaryUUID)
@@ -106,7 +117,7 @@ func (n *SnapNamespace) Decode(d *wire.Decoder) {
 		n.Trash = TrashSnap{Name: d.Str(), Type: SnapType(d.U32())}
 	case SnapMirror:
 		n.Mirror = MirrorSnap{
-			State:       d.U8(),
+			State:       MirrorSnapState(d.U8()),
 			Complete:    d.Bool(),
 			Peers:       decodeSet(d),
 			PrimaryUUID: d.Str(),

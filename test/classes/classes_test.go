@@ -170,7 +170,13 @@ func (d side) state(ctx context.Context, object string) (*classtest.State, error
 	return s, err
 }
 
+// patience is how long a call may take. What an OSD does not survive its client
+// repeats for ever.
+const patience = 30 * time.Second
+
 func (d side) call(ctx context.Context, object, class, method string, write bool, in []byte) ([]byte, int32) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	call := d.pool.Call
 	if write {
 		call = d.pool.CallWrite
@@ -219,6 +225,9 @@ func (s *scenario) one(object, method string, in []byte, cut bool) ([]byte, int3
 	write := m.Flags&objclass.Write != 0
 	s.called[method], s.used[object] = true, true
 	wantOut, want := s.stock.call(s.ctx, object, s.f.class, method, write, in)
+	if want == -int32(errno.ETIMEDOUT) {
+		s.t.Fatalf("%s %s %x: the stock cluster does not answer", object, method, in)
+	}
 	out, got := s.ours.call(s.ctx, object, s.f.class, method, write, in)
 	mask := func(d side, b []byte) []byte { return classtest.Mask(b, s.start, d.who) }
 	if got != want || !s.diverged[object] && !bytes.Equal(mask(s.ours, out), mask(s.stock, wantOut)) {

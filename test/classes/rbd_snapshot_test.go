@@ -16,6 +16,7 @@ func init() {
 			"set_size", "snapshot_add", "snapshot_remove", "set_flags", "set_protection_status"), parentScenario},
 		family{"children", "rbd", rbdMethods("add_child", "remove_child", "get_children", "child_attach", "child_detach", "children_list",
 			"snapshot_remove", "snapshot_trash_add"), childrenScenario},
+		family{"mirrorsnapshot", "rbd", rbdMethods("mirror_image_snapshot_unlink_peer", "mirror_image_snapshot_set_copy_progress"), mirrorSnapshotScenario},
 	)
 }
 
@@ -228,6 +229,29 @@ func snapshotScenario(s *scenario) {
 	s.want(edquot, "many", "snapshot_add", "s151", uint64(301), userSnap())
 	s.want(ok, "many", "snapshot_remove", uint64(299))
 	s.verbatim = false
+}
+
+func mirrorSnapshotScenario(s *scenario) {
+	const unlink, progress = "mirror_image_snapshot_unlink_peer", "mirror_image_snapshot_set_copy_progress"
+	s.want(enoent, "none", unlink, uint64(4), "a")
+	s.want(enoent, "none", progress, uint64(4), true, uint64(7))
+	var list []snap
+	for state := range uint8(5) {
+		list = append(list, snap{id: uint64(state) + 4, name: fmt.Sprint(state), namespace: mirrorSnap(state, "a", "b", "c")})
+	}
+	list = append(list, snap{id: 9, name: "user"}, snap{id: 10, name: "unordered", namespace: mirrorSnap(0, "b", "a", "b")})
+	s.put("i", image(snaps(list...)...))
+	for id := uint64(4); id <= 11; id++ {
+		s.call("i", progress, id, false, uint64(100))
+		s.call("i", progress, id, true, ^uint64(0))
+		s.call("i", unlink, id, "b")
+		s.call("i", unlink, id, "b")
+		s.call("i", unlink, id, "")
+		s.call("i", unlink, id, "a")
+	}
+	s.put("bad", image(snapKey(4), raw("\x08")))
+	s.want(eio, "bad", unlink, uint64(4), "a")
+	s.want(eio, "bad", progress, uint64(4), true, uint64(7))
 }
 
 // legacy are snapshots as older versions kept them: each with a parent of its own.

@@ -271,6 +271,7 @@ func Fuzz(f *testing.F, class objclass.Class, pattern string) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	seen := map[string]bool{}
 	for _, file := range files {
 		tr, err := ReadTranscript(file)
 		if err != nil {
@@ -278,7 +279,9 @@ func Fuzz(f *testing.F, class objclass.Class, pattern string) {
 		}
 		states := map[string]*State{}
 		for _, s := range tr.Steps {
-			if st := states[s.Object]; st != nil && s.Method != "" {
+			call := s.Method + " " + string(s.In)
+			if st := states[s.Object]; st != nil && s.Method != "" && s.Result >= 0 && !seen[call] {
+				seen[call] = true
 				f.Add(s.Method, []byte(s.In), "", []byte(st.Data))
 				for k, v := range st.Omap {
 					f.Add(s.Method, []byte(s.In), k, []byte(v))

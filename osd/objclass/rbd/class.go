@@ -15,7 +15,7 @@ const (
 var families = []objclass.Class{
 	headerMethods, featureMethods, sizeMethods, timeMethods, flagMethods, snapGetMethods, snapSetMethods, parentMethods,
 	childMethods, metadataMethods, objectMapMethods, dataMethods, v1Methods,
-	mirrorMethods, mirrorStatusMethods, mirrorInstanceMethods, migrationMethods,
+	mirrorMethods, mirrorStatusMethods, mirrorInstanceMethods, mirrorSnapshotMethods, migrationMethods,
 	directoryMethods, trashMethods, groupMethods, namespaceMethods,
 }
 
