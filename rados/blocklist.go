@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
 // Addr is the address by which the cluster knows this client, with its nonce:
@@ -71,3 +73,30 @@ func (c *Cluster) Blocklist(ctx context.Context) ([]BlocklistEntry, error) {
 // has. Its operations fail with ErrBlocklisted then, those with the OSDs that
 // know of it already; a cluster connected anew has another address.
 func (c *Cluster) Blocklisted() bool { return c.osdMap().Blocklisted(c.addr(), time.Now()) }
+
+// Fenced is closed once this client has been shut out, as far as it noticed: a
+// map said so, or an OSD refused an operation. What it believed to own may be
+// somebody else's since then, so it stays closed even if the client is let in
+// again. A client that does nothing and watches nothing may notice late.
+func (c *Cluster) Fenced() <-chan struct{} { return c.fenced }
+
+func (c *Cluster) setFenced() {
+	c.fence.Do(func() {
+		c.log.Warn("this client is blocklisted", "addr", c.Addr())
+		close(c.fenced)
+	})
+}
+
+func (c *Cluster) newMap(m *osdmap.Map) {
+	if m.Blocklisted(c.addr(), time.Now()) {
+		c.setFenced()
+	}
+}
+
+// noticed looks whether an error says that this client is blocklisted.
+func (c *Cluster) noticed(err error) error {
+	if errors.Is(err, ErrBlocklisted) {
+		c.setFenced()
+	}
+	return err
+}

@@ -27,6 +27,9 @@ type Cluster struct {
 	net     *msgr.Messenger
 	watches sync.WaitGroup // their handlers
 
+	fence  sync.Once
+	fenced chan struct{} // closed when this client is known to be blocklisted
+
 	close sync.Once
 }
 
@@ -53,7 +56,7 @@ func Connect(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{cfg: cfg, log: cfg.Log}
+	c := &Cluster{cfg: cfg, log: cfg.Log, fenced: make(chan struct{})}
 	c.mons, err = monclient.New(monclient.Config{Name: name, Key: key, Mons: mons, OnMessage: c.monMessage, Log: cfg.Log})
 	if err != nil {
 		return nil, err
@@ -69,7 +72,7 @@ func Connect(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.objects = objecter.New(objecter.Config{Monitors: c.mons, Dialer: c.net, MaxOps: cfg.MaxOps, MaxBytes: cfg.MaxBytes, Log: cfg.Log})
+	c.objects = objecter.New(objecter.Config{Monitors: c.mons, Dialer: c.net, MaxOps: cfg.MaxOps, MaxBytes: cfg.MaxBytes, OnMap: c.newMap, Log: cfg.Log})
 	if c.daemons, err = newDaemons(c); err != nil {
 		return nil, err
 	}

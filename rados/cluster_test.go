@@ -53,6 +53,7 @@ var clusterTests = []struct {
 	{"NotifyTimesOut", testNotifyTimesOut},
 	{"WatchIsLost", testWatchIsLost},
 	{"NotificationsInOrder", testNotificationsInOrder},
+	{"WatchOverIntervals", testWatchOverIntervals},
 	{"WatchWithStockClient", testWatchWithStockClient},
 	{"SnapshotsWithStockClient", testSnapshotsWithStockClient},
 }
@@ -175,10 +176,13 @@ func testContent(t *testing.T, on cluster) {
 	check("hello")
 	must(t, p.WriteSame(ctx, "o", 5, 6, []byte("xyz")))
 	check("helloxyzxyz")
-	var zero rados.WriteOp
-	zero.Zero(0, 2)
-	must(t, p.Mutate(ctx, "o", &zero))
+	must(t, p.Zero(ctx, "o", 0, 2))
 	check("\x00\x00lloxyzxyz")
+	wantErr(t, p.Zero(ctx, "o", 0, 0), rados.ErrInvalid)
+	extents, data, err := p.SparseRead(ctx, "o", 3, 100)
+	if err != nil || string(data) != "loxyzxyz" || len(extents) != 1 || extents[0] != (rados.Extent{Offset: 3, Length: 8}) {
+		t.Fatalf("%v %q, %v", extents, data, err)
+	}
 	must(t, p.WriteFull(ctx, "o", nil))
 	check("")
 	must(t, p.WriteFull(ctx, "o", []byte("short")))
@@ -497,6 +501,17 @@ func testLocks(t *testing.T, on cluster) {
 		t.Fatalf("%+v, %v", info, err)
 	}
 	must(t, p.Unlock(ctx, "o", "s", ""))
+	wantErr(t, p.SetLockCookie(ctx, "o", shared, "new"), rados.ErrBusy)
+	must(t, q.SetLockCookie(ctx, "o", shared, "new"))
+	info, err = p.LockInfo(ctx, "o", "s")
+	if err != nil || len(info.Holders) != 1 || info.Holders[0].Cookie != "new" || info.Holders[0].Addr != other.Addr() {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	must(t, p.EvictLock(ctx, "o", "s", info.Holders[0], time.Hour))
+	must(t, p.Lock(ctx, "o", rados.Lock{Name: "s"}))
+	wantErr(t, q.WriteFull(ctx, "o", []byte("late")), rados.ErrBlocklisted)
+	wantErr(t, p.EvictLock(ctx, "o", "s", info.Holders[0], 0), rados.ErrNotFound)
+	must(t, other.BlocklistRemove(ctx, other.Addr()))
 	wantErr(t, p.BreakLock(ctx, "o", "s", "nobody", ""), rados.ErrInvalid)
 }
 

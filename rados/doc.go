@@ -17,6 +17,24 @@
 //	err = pool.WriteFull(ctx, "greeting", []byte("hello"))
 //	for o, err := range pool.Objects(ctx) { ... }
 //
+// # Snapshots
+//
+// A pool has one kind of snapshots or the other, from the first one on. Those of
+// the pool have names and concern all its objects: the OSDs keep what writers
+// overwrite ([Pool.CreateSnap]). Self-managed ones are only numbers that the
+// monitors give out ([Pool.CreateSelfManagedSnap]); which objects they concern is
+// up to the writers, who say so with each write ([Pool.SnapContext]). Images of
+// rbd are built on those. Either way the first write after a snapshot turns the
+// object, as it was, into a clone, and [Pool.AtSnap] reads what was there at a
+// snapshot. Handles are values: deriving one changes no other and costs little.
+//
+// # Watch and notify
+//
+// Clients that watch an object are told what others say about it, and whoever
+// says it hears what they answer ([Pool.Watch], [Pool.Notify]). Together with
+// locks ([Pool.Lock]) and the blocklist ([Pool.EvictLock]) it is how clients
+// agree on who may do what.
+//
 // # What happens underneath
 //
 // Operations are sent again when the cluster changes or a connection breaks,
@@ -35,6 +53,7 @@
 // # Concurrency
 //
 // [Cluster] and [Pool] are for concurrent use. Operations of one goroutine are
-// one after the other; those of several on one object are done in the order in
-// which they were begun.
+// one after the other; to have many in flight, begin each in a goroutine of its
+// own, which costs little beside the operation. Those of several goroutines on
+// one object are done in the order in which they were begun.
 package rados

@@ -95,6 +95,18 @@ func (op *WriteOp) ChangeCookie(l Lock, cookie string) *Step {
 	})).Step
 }
 
+// SetLockCookie changes the cookie under which we hold the lock as it says,
+// without letting it go: after a lost watch whose cookie it was.
+func (op *WriteOp) SetLockCookie(l Lock, cookie string) *Step {
+	return op.Call("lock", "set_cookie", lockInput(func(e *wire.Encoder) {
+		e.Str(l.Name)
+		e.U8(l.kind())
+		e.Str(l.Cookie)
+		e.Str(l.Tag)
+		e.Str(cookie)
+	})).Step
+}
+
 // AssertLocked fails with ErrBusy unless we hold the lock as it says.
 func (v *Steps) AssertLocked(l Lock) *Step {
 	return v.Call("lock", "assert_locked", lockInput(func(e *wire.Encoder) {
@@ -115,7 +127,24 @@ func (p *Pool) Unlock(ctx context.Context, name, lock, cookie string) error {
 	return p.mutate(ctx, name, func(op *WriteOp) { op.Unlock(lock, cookie) })
 }
 
-// BreakLock takes a lock away from who holds it, such as client "client.4123".
+// SetLockCookie changes the cookie under which we hold a lock. ErrBusy: we do not
+// hold it as it says.
+func (p *Pool) SetLockCookie(ctx context.Context, name string, l Lock, cookie string) error {
+	return p.mutate(ctx, name, func(op *WriteOp) { op.SetLockCookie(l, cookie) })
+}
+
+// EvictLock takes a lock away from one who may still believe to hold it: the
+// holder's client is blocklisted first, for that time (0: the cluster's default),
+// so that whatever it writes after the lock has changed hands is refused.
+func (p *Pool) EvictLock(ctx context.Context, name, lock string, h LockHolder, d time.Duration) error {
+	if err := p.c.BlocklistAdd(ctx, h.Addr, d); err != nil {
+		return err
+	}
+	return p.BreakLock(ctx, name, lock, h.Client, h.Cookie)
+}
+
+// BreakLock takes a lock away from who holds it, such as client "client.4123". The
+// holder does not hear of it: see EvictLock.
 func (p *Pool) BreakLock(ctx context.Context, name, lock, client, cookie string) error {
 	kind, id, _ := strings.Cut(client, ".")
 	t, ok := entity.ParseType(kind)

@@ -50,6 +50,17 @@ func (p *Pool) ReadFull(ctx context.Context, name string) ([]byte, error) {
 	return s.Data, nil
 }
 
+// SparseRead reads what is allocated of n bytes at off: the extents, and their
+// bytes one after the other. Everything else up to the object's end is zeros.
+func (p *Pool) SparseRead(ctx context.Context, name string, off, n uint64) ([]Extent, []byte, error) {
+	var op ReadOp
+	s := op.SparseRead(off, n)
+	if err := p.Query(ctx, name, &op); err != nil {
+		return nil, nil, err
+	}
+	return s.Extents, s.Data, nil
+}
+
 // readChunk is how much of an object WriteTo reads at a time.
 const readChunk = 4 << 20
 
@@ -105,6 +116,11 @@ func (p *Pool) Append(ctx context.Context, name string, data []byte) error {
 // WriteSame fills n bytes at off with a pattern.
 func (p *Pool) WriteSame(ctx context.Context, name string, off, n uint64, pattern []byte) error {
 	return p.mutate(ctx, name, func(op *WriteOp) { op.WriteSame(off, n, pattern) })
+}
+
+// Zero makes n bytes at off read as zeros, up to the object's end; n is not 0.
+func (p *Pool) Zero(ctx context.Context, name string, off, n uint64) error {
+	return p.mutate(ctx, name, func(op *WriteOp) { op.Zero(off, n) })
 }
 
 // Truncate sets an object's size.

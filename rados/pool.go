@@ -162,7 +162,7 @@ func (p *Pool) execute(ctx context.Context, name string, v *Steps, o *objecter.O
 	}
 	defer done.Data.Release()
 	if failed, err := v.take(done.Reply); err != nil {
-		return fail(failed, err)
+		return fail(failed, p.c.noticed(err))
 	}
 	return nil
 }

@@ -14,16 +14,6 @@ import (
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
-// Snapshots: a pool has one kind of them or the other, from the first one on.
-//
-// Snapshots of the pool have names and concern all its objects: the OSDs keep
-// what writers overwrite. Self-managed ones are only numbers that the monitors
-// give out and take back; which objects they concern is up to the writers, who
-// say so with each write (Pool.SnapContext). Images of rbd are built on those.
-//
-// Either way the first write after a snapshot turns the object, as it was, into
-// a clone, and Pool.AtSnap reads the clone that was there at a snapshot.
-
 // PoolSnap is a snapshot of a pool (pool_snap_info_t).
 type PoolSnap struct {
 	ID      uint64

@@ -155,6 +155,11 @@ func testBlocklist(t *testing.T, on cluster) {
 	if bad.Blocklisted() {
 		t.Fatal("blocklisted from the start")
 	}
+	select {
+	case <-bad.Fenced():
+		t.Fatal("fenced from the start")
+	default:
+	}
 	must(t, c.BlocklistAdd(ctx, bad.Addr(), time.Hour))
 	list, err := c.Blocklist(ctx)
 	must(t, err)
@@ -165,6 +170,7 @@ func testBlocklist(t *testing.T, on cluster) {
 	}
 	must(t, p.WriteFull(ctx, "o", []byte("after"))) // the OSD learns of the map
 	wantErr(t, q.WriteFull(ctx, "o", []byte("late")), rados.ErrBlocklisted)
+	<-bad.Fenced()
 	wantContent(t, ctx, p, "o", "after")
 	must(t, bad.WaitLatestMap(ctx))
 	if !bad.Blocklisted() || c.Blocklisted() {

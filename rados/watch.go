@@ -126,7 +126,7 @@ func (p *Pool) Watch(ctx context.Context, name string, handler func(context.Cont
 	}
 	if err != nil {
 		w.cancel()
-		return nil, &Error{Op: "watch", Pool: p.name, Object: name, Err: closedError(err)}
+		return nil, &Error{Op: "watch", Pool: p.name, Object: name, Err: closedError(p.c.noticed(err))}
 	}
 	return w, nil
 }
@@ -138,7 +138,7 @@ func (w *Watch) notice(n objecter.Notice) {
 		w.registered <- n.Err
 	case objecter.Lost:
 		w.mu.Lock()
-		w.err = &Error{Op: "watch", Pool: w.p.name, Object: w.name, Err: closedError(n.Err)}
+		w.err = &Error{Op: "watch", Pool: w.p.name, Object: w.name, Err: closedError(w.p.c.noticed(n.Err))}
 		w.mu.Unlock()
 		close(w.lost)
 		w.cancel()
@@ -294,7 +294,7 @@ const defaultNotifyTimeout = 10 * time.Second
 // that nobody watches is no error.
 func (p *Pool) Notify(ctx context.Context, name string, payload []byte, timeout time.Duration) (NotifyResult, error) {
 	fail := func(r NotifyResult, err error) (NotifyResult, error) {
-		return r, &Error{Op: "notify", Pool: p.name, Object: name, Err: closedError(err)}
+		return r, &Error{Op: "notify", Pool: p.name, Object: name, Err: closedError(p.c.noticed(err))}
 	}
 	if timeout <= 0 {
 		timeout = defaultNotifyTimeout

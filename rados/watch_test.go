@@ -191,6 +191,11 @@ func testWatchIsLost(t *testing.T, on cluster) {
 	if err := w.Err(); !errors.Is(err, rados.ErrNotWatching) && !errors.Is(err, rados.ErrBlocklisted) {
 		t.Fatal(err)
 	}
+	select {
+	case <-c.Fenced(): // for a lost watch makes the client look at the map
+	case <-ctx.Done():
+		t.Fatal("not fenced")
+	}
 	_, err = q.Watch(ctx, "o", echo(t, "w"))
 	wantErr(t, err, rados.ErrBlocklisted)
 	_, err = q.Notify(ctx, "o", nil, 0)
@@ -229,5 +234,31 @@ func testNotificationsInOrder(t *testing.T, on cluster) {
 	if !slices.Equal(heard, want) {
 		t.Fatalf("%q", heard)
 	}
+	must(t, w.Close(ctx))
+}
+
+// testWatchOverIntervals: what changes where the object is served does not end
+// its watch.
+func testWatchOverIntervals(t *testing.T, on cluster) {
+	c, ctx := on.connect(t)
+	p := ownPool(t, ctx, c)
+	must(t, p.WriteFull(ctx, "o", nil))
+	w, err := p.Watch(ctx, "o", echo(t, "w"))
+	must(t, err)
+	set := func(what, value string) {
+		t.Helper()
+		cmd := map[string]any{"prefix": "osd pool set", "pool": p.Name(), "var": what, "val": value}
+		_, err := c.Command(ctx, rados.ToMons(), cmd, nil)
+		must(t, err)
+		must(t, c.WaitLatestMap(ctx))
+	}
+	for i, change := range [][2]string{{"size", "2"}, {"min_size", "1"}, {"size", "3"}} {
+		set(change[0], change[1])
+		r, err := p.Notify(ctx, "o", []byte(fmt.Sprint(i)), 0)
+		if err != nil || len(r.Replies) != 1 || string(r.Replies[0].Payload) != fmt.Sprint("w heard ", i) {
+			t.Fatalf("after %v: %+v, %v", change, r, err)
+		}
+	}
+	must(t, w.Err())
 	must(t, w.Close(ctx))
 }

@@ -161,9 +161,12 @@ func (c *Core) end(l *Linger) {
 // lose ends an interest with an error.
 func (c *Core) lose(l *Linger, err error) {
 	c.end(l)
-	kind := Lost
-	if !l.registered {
-		kind = Registered
+	kind := Registered
+	if l.registered {
+		kind = Lost
+		if c.dead == nil {
+			c.wantMap(false) // it may say why: that we are blocklisted
+		}
 	}
 	c.ready.Notices = append(c.ready.Notices, Notice{Linger: l, Kind: kind, Err: err})
 }

@@ -85,7 +85,8 @@ func TestWatchIsPinged(t *testing.T) {
 		t.Fatalf("valid until %v, asked at %v", w.valid, sent)
 	}
 	k.tick("", fmt.Sprintf(in, 3, 10)+" ping 1 generation 0")
-	k.expect("the OSD does not know it any more", k.result(0, w.ping, -int32(errno.ENOTCONN), nil), "1 lost: Transport endpoint is not connected")
+	k.expect("the OSD does not know it any more", k.result(0, w.ping, -int32(errno.ENOTCONN), nil),
+		"want map 11 continuous false", "1 lost: Transport endpoint is not connected")
 	k.expect("and that was it", k.notify(0, w, msg.NotifyNotify, 1))
 }
 
@@ -151,14 +152,16 @@ func TestWatchFollowsItsPlace(t *testing.T) {
 	k.expect("nobody serves it", k.map_(func(m *testMap) { m.acting[object.PG{Pool: 1}] = nil }), "want map 27 continuous false")
 	k.expect("", k.map_(func(m *testMap) { m.acting[object.PG{Pool: 1}] = []int32{1} }), "osd.1: #6 "+w.Object+" in 1.0 e27 reconnect 1 generation 5")
 	k.expect("", k.result(1, w.op, 0, nil))
-	k.expect("the pool is removed", k.map_(func(m *testMap) { delete(m.pools, 1) }), "1 lost: pool 1 does not exist: No such file or directory")
+	k.expect("the pool is removed", k.map_(func(m *testMap) { delete(m.pools, 1) }),
+		"want map 29 continuous false", "1 lost: pool 1 does not exist: No such file or directory")
 }
 
 func TestWatchIsTakenAway(t *testing.T) {
 	t.Parallel()
 	k, w, _ := registered(t)
 	k.expect("not about a watch", k.notify(0, w, msg.NotifyComplete, 1))
-	k.expect("", k.notify(0, w, msg.NotifyDisconnect, 0), "1 lost: osd gave the watch up: Transport endpoint is not connected")
+	k.expect("", k.notify(0, w, msg.NotifyDisconnect, 0),
+		"want map 11 continuous false", "1 lost: osd gave the watch up: Transport endpoint is not connected")
 	k.expect("nothing is left to do", k.lost(0))
 }
 

@@ -31,6 +31,9 @@ func (o *Objecter) TakeMaps(m *msg.OSDMap) {
 		o.cfg.Monitors.Got("osdmap", uint64(last.Epoch))
 		o.current.Store(last)
 		o.step(NewMaps{Maps: views, Gap: gap})
+		if o.cfg.OnMap != nil {
+			o.cfg.OnMap(last)
+		}
 		o.mu.Lock()
 		for ch, epoch := range o.waiters {
 			if epoch <= last.Epoch {

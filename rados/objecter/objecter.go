@@ -38,7 +38,10 @@ type Config struct {
 	Dialer   Dialer
 	MaxOps   int   // in flight; 0: 1024
 	MaxBytes int64 // of payloads in flight; 0: 100 MiB
-	Log      *slog.Logger
+	// OnMap is told of each new map, or the newest if there were several. It must
+	// not wait.
+	OnMap func(*osdmap.Map)
+	Log   *slog.Logger
 }
 
 // ErrClosed is what operations end with when the Objecter is closed.

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/crush"
 	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/msgr"
 	"github.com/pulpo-storage/pulpo/object"
@@ -45,17 +46,18 @@ func (trustingClient) BadMethod(*msgr.BadMethod) bool { return false }
 // fakeOSD answers writes with success and reads with the object's name, or
 // keeps silent.
 type fakeOSD struct {
-	t      *testing.T
+	t      testing.TB
 	net    *msgr.Messenger
 	addr   entity.Addr
 	silent atomic.Bool
+	deaf   bool // keeps no record of what it heard
 
 	mu    sync.Mutex
 	conns []*msgr.Conn
 	heard chan *msg.OSDOp
 }
 
-func startOSD(t *testing.T) *fakeOSD {
+func startOSD(t testing.TB) *fakeOSD {
 	o := &fakeOSD{t: t, heard: make(chan *msg.OSDOp, 1000)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -90,7 +92,9 @@ func (o *fakeOSD) Receive(c *msgr.Conn, m *msgr.Message) {
 		o.t.Errorf("%T, %v", body, err)
 		return
 	}
-	o.heard <- &msg.OSDOp{OID: op.OID, Retry: op.Retry, Epoch: op.Epoch, PG: op.PG}
+	if !o.deaf {
+		o.heard <- &msg.OSDOp{OID: op.OID, Retry: op.Retry, Epoch: op.Epoch, PG: op.PG, Ops: []msg.Op{{Code: op.Ops[0].Code, Args: op.Ops[0].Args}}}
+	}
 	if o.silent.Load() {
 		return
 	}
@@ -104,6 +108,13 @@ func (o *fakeOSD) Receive(c *msgr.Conn, m *msgr.Message) {
 	_ = c.SendBody(rep, m.TID)
 }
 
+// say sends a message of its own over the newest connection.
+func (o *fakeOSD) say(b msg.Body) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_ = o.conns[len(o.conns)-1].SendBody(b, 0)
+}
+
 func (o *fakeOSD) hangUp() {
 	o.mu.Lock()
 	conns := o.conns
@@ -115,7 +126,7 @@ func (o *fakeOSD) hangUp() {
 }
 
 // mapWith is a map of one OSD and of pool 1.
-func mapWith(t *testing.T, o *fakeOSD) *osdmap.Map {
+func mapWith(t testing.TB, o *fakeOSD) *osdmap.Map {
 	m := osdmap.New()
 	m.FSID = msg.FSID{7}
 	m.Epoch = 3
@@ -155,7 +166,7 @@ func (f *fakeMons) Version(context.Context, string) (uint64, uint64, error) {
 	return uint64(f.m.Epoch), 1, nil
 }
 
-func startObjecter(t *testing.T, osd *fakeOSD, cfg Config) *Objecter {
+func startObjecter(t testing.TB, osd *fakeOSD, cfg Config) *Objecter {
 	mons := &fakeMons{m: mapWith(t, osd), subs: make(chan uint64, 100)}
 	h := &deferred{}
 	n, err := msgr.New(msgr.Config{
@@ -240,6 +251,57 @@ func TestShell(t *testing.T) {
 	}
 	if _, err := o.Do(ctx, write("late")); !errors.Is(err, ErrClosed) {
 		t.Fatal(err)
+	}
+}
+
+func TestShellLinger(t *testing.T) {
+	t.Parallel()
+	osd := startOSD(t)
+	o := startObjecter(t, osd, Config{})
+	notices := make(chan Notice, 10)
+	w := &Linger{Object: "o", Locator: object.Locator{Pool: 1, Hash: -1}, Notice: func(n Notice) { notices <- n }}
+	expect := func(kind NoticeKind, err error) Notice {
+		t.Helper()
+		n := <-notices
+		if n.Linger != w || n.Kind != kind || !errors.Is(n.Err, err) {
+			t.Fatalf("%s: %v; want kind %d, %v", noticeWords(n), n.Err, kind, err)
+		}
+		return n
+	}
+	watched := func(op uint8, generation uint32) func(*msg.OSDOp) bool {
+		return func(m *msg.OSDOp) bool {
+			cookie, what, gen, _ := m.Ops[0].Watch()
+			return m.OID == "o" && m.Ops[0].Code == msg.OpWatch && cookie == w.Cookie() && what == op && gen == generation
+		}
+	}
+	began := time.Now()
+	o.Begin(w)
+	await(t, osd, watched(msg.WatchWatch, 0))
+	expect(Registered, nil)
+	first := o.ValidUntil(w)
+	if first.Before(began) || first.After(time.Now()) {
+		t.Fatalf("valid until %v", first)
+	}
+	hello := &msg.WatchNotify{What: msg.NotifyNotify, Cookie: w.Cookie(), NotifyID: 7, Content: []byte("hello"), Notifier: 42}
+	osd.say(hello)
+	if n := expect(Notified, nil); string(n.Msg.Content) != "hello" || n.Msg.NotifyID != 7 || n.Msg.Notifier != 42 {
+		t.Fatalf("%+v", n.Msg)
+	}
+	osd.hangUp()
+	await(t, osd, watched(msg.WatchReconnect, 1))
+	for o.ValidUntil(w).Equal(first) { // until the answer is here
+		time.Sleep(time.Millisecond)
+	}
+	osd.say(hello)
+	expect(Notified, nil)
+	osd.say(&msg.WatchNotify{What: msg.NotifyDisconnect, Cookie: w.Cookie()})
+	expect(Lost, errno.ENOTCONN)
+	osd.say(hello)
+	if _, err := o.Do(t.Context(), read("o")); err != nil { // behind what was said
+		t.Fatal(err)
+	}
+	if len(notices) > 0 {
+		t.Fatal(noticeWords(<-notices))
 	}
 }
 
