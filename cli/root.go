@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/pulpo-storage/pulpo/cli/crushcmd"
+	"github.com/pulpo-storage/pulpo/cli/nbdcmd"
 	"github.com/pulpo-storage/pulpo/cli/radoscmd"
 	"github.com/pulpo-storage/pulpo/cli/storecmd"
 )
@@ -42,6 +43,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUp(), newDown(), newStatus(), crushcmd.New(), radoscmd.New(), storecmd.New())
+	root.AddCommand(newUp(), newDown(), newStatus(), crushcmd.New(), nbdcmd.New(), radoscmd.New(), storecmd.New())
 	return root
 }
