@@ -185,6 +185,30 @@ func (d side) call(ctx context.Context, object, class, method string, write bool
 	return out, errno.Code(err)
 }
 
+// watch makes both callers watch the object until end is called.
+func (s *scenario) watch(object string) (end func()) {
+	s.t.Helper()
+	var ends []func()
+	for _, side := range []side{s.stock, s.ours} {
+		w, err := side.pool.Watch(s.ctx, object, func(context.Context, *rados.Notification) {})
+		if err != nil {
+			s.t.Fatalf("%s: watch %s: %v", side.name, object, err)
+		}
+		ends = append(ends, func() {
+			if err := w.Close(s.ctx); err != nil {
+				s.t.Errorf("%s: end the watch of %s: %v", side.name, object, err)
+			}
+		})
+	}
+	s.steps = append(s.steps, classtest.Step{Object: object, Watch: true})
+	return func() {
+		for _, end := range ends {
+			end()
+		}
+		s.steps = append(s.steps, classtest.Step{Object: object, Unwatch: true})
+	}
+}
+
 // call calls a method with the encoding of args on both sides, and before that
 // with each beginning of it. It returns the answer and the result.
 func (s *scenario) call(object, method string, args ...any) ([]byte, int32) {

@@ -210,6 +210,28 @@ func mirrorImageScenario(s *scenario) {
 
 	s.want(ok, "m", "mirror_image_status_set", "g1", siteStatus("", 4, ""))
 	s.want(ok, "m", "mirror_image_status_set", "g1", siteStatus("peer1", 4, ""))
+	s.want(ok, "m", "mirror_image_status_set", "g4", siteStatus("peer2", 1, ""))
+	// The daemon watches: what it reports is so.
+	end := s.watch("m")
+	for _, peers := range [][]any{
+		{},
+		{mirrorPeer("u", "s", "c", 0, "peer1")},
+		{mirrorPeer("u", "s", "c", 1, "peer1")},
+		{mirrorPeer("u", "s", "c", 2, "peer2")},
+		{mirrorPeer("u", "s", "c", 1, "peer2")},
+		{mirrorPeer("u", "s", "c", 2, "peer9")},
+		{mirrorPeer("u", "s", "c", 3, "peer1")},
+	} {
+		s.want(ok, "m", "mirror_image_status_get_summary", uint32(len(peers)), seq(peers))
+	}
+	s.want(ok, "m", "mirror_image_status_get", "g1")
+	s.want(ok, "m", "mirror_image_status_list", "", all)
+	s.want(ok, "m", "mirror_image_instance_get", "g1")
+	s.want(enoent, "m", "mirror_image_instance_get", "g4")
+	s.want(ok, "m", "mirror_image_instance_list", "", all)
+	s.want(ok, "m", "mirror_image_status_remove_down")
+	end()
+	s.want(estale, "m", "mirror_image_instance_get", "g1")
 	s.want(ok, "m", "mirror_image_set", "i1", mirrorImage("g1", disabling, 0))
 	s.want(ok, "m", "mirror_image_remove", "i1")
 	s.want(enoent, "m", "mirror_image_remove", "i1")

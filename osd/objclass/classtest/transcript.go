@@ -78,15 +78,18 @@ func (m *Omap) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Step is one thing done to an object and what came of it. Without a method, the
-// object is made to be what After says.
+// Step is one thing done to an object and what came of it. The caller begins or
+// ends to watch it, or calls a method; else the object is made to be what After
+// says.
 type Step struct {
-	Object string `json:"object"`
-	Method string `json:"method,omitempty"`
-	In     Hex    `json:"in,omitempty"`
-	Result int32  `json:"result,omitempty"`
-	Out    Hex    `json:"out,omitempty"`
-	After  *State `json:"after,omitempty"` // of a method that writes and succeeds
+	Object  string `json:"object"`
+	Watch   bool   `json:"watch,omitempty"`
+	Unwatch bool   `json:"unwatch,omitempty"`
+	Method  string `json:"method,omitempty"`
+	In      Hex    `json:"in,omitempty"`
+	Result  int32  `json:"result,omitempty"`
+	Out     Hex    `json:"out,omitempty"`
+	After   *State `json:"after,omitempty"` // of a method that writes and succeeds
 }
 
 // Transcript is calls of the methods of one class and what a stock OSD made of
@@ -236,7 +239,14 @@ func Replay(t *testing.T, path string, class objclass.Class) {
 			o.Time, o.Client.Num = tr.At, int64(tr.Who)
 			objects[s.Object] = o
 		}
-		if s.Method == "" {
+		switch {
+		case s.Watch:
+			o.Watching = []objclass.Watcher{{Name: o.Client, Addr: o.Addr}}
+			continue
+		case s.Unwatch:
+			o.Watching = nil
+			continue
+		case s.Method == "":
 			o.SetState(s.After)
 			continue
 		}

@@ -356,11 +356,12 @@ func mirrorStatusSummary(c objclass.Context, in []byte) ([]byte, error) {
 // counts even if it is down.
 func summarize(s imageStatus, direction uint8, peers map[string]bool) uint8 {
 	var states []uint8
-	if local, ok := s.local(); ok && local.up && direction != mirrorTX {
+	receives, sends := direction == mirrorRX || direction == mirrorRXTX, direction == mirrorTX || direction == mirrorRXTX
+	if local, ok := s.local(); ok && local.up && receives {
 		states = append(states, local.state)
 	}
 	silent := 0
-	if direction != mirrorRX {
+	if sends {
 		silent = len(peers)
 		for _, r := range s {
 			if r.mirrorUUID == "" {
