@@ -99,7 +99,8 @@ func seconds(d time.Duration) time.Duration {
 //
 // The handler is called for one notification at a time, in a goroutine of the
 // watch. It calls Ack, or lets somebody do it; one that takes longer than the
-// notifier waits counts as one that does not answer. Its context ends when the
+// notifier waits counts as one that does not answer. A notification may come
+// again if the connection was lost meanwhile. The handler's context ends when the
 // watch is lost. It may notify and execute operations, but not close the watch
 // or the cluster, which wait for it.
 func (p *Pool) Watch(ctx context.Context, name string, handler func(context.Context, *Notification), opts ...WatchOption) (*Watch, error) {
@@ -123,6 +124,12 @@ func (p *Pool) Watch(ctx context.Context, name string, handler func(context.Cont
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 		p.c.objects.End(w.linger)
+		// It may be registered, and who notifies would wait for it.
+		p.c.watches.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), defaultNotifyTimeout)
+			defer cancel()
+			_ = w.unwatch(ctx)
+		})
 	}
 	if err != nil {
 		w.cancel()
@@ -256,10 +263,14 @@ func (w *Watch) Close(ctx context.Context) (err error) {
 		}
 		w.cancel()
 		if !lost {
-			err = w.p.mutate(ctx, w.name, func(op *WriteOp) { op.unwatch(w.Cookie()) })
+			err = w.unwatch(ctx)
 		}
 	})
 	return err
+}
+
+func (w *Watch) unwatch(ctx context.Context) error {
+	return w.p.mutate(ctx, w.name, func(op *WriteOp) { op.unwatch(w.Cookie()) })
 }
 
 func (op *WriteOp) unwatch(cookie uint64) {

@@ -201,13 +201,18 @@ func testWatchIsLost(t *testing.T, on cluster) {
 	_, err = q.Notify(ctx, "o", nil, 0)
 	wantErr(t, err, rados.ErrBlocklisted)
 
-	// A context that ends leaves nothing behind but on the OSD, for a while.
+	// A context that ends leaves nothing behind, after a while.
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = p.Watch(gone, "o", echo(t, "w"))
+	c, q = on.again(t, ctx, p)
+	_, err = q.Watch(gone, "o", echo(t, "w"))
 	wantErr(t, err, context.Canceled)
-	_, err = p.Notify(gone, "o", nil, 0)
+	_, err = q.Notify(gone, "o", nil, 0)
 	wantErr(t, err, context.Canceled)
+	mine := func(w rados.Watcher) bool { return w.Client == fmt.Sprintf("client.%d", c.InstanceID()) }
+	for watchers, err := q.Watchers(ctx, "o"); slices.ContainsFunc(watchers, mine); watchers, err = q.Watchers(ctx, "o") {
+		must(t, err)
+	}
 }
 
 func testNotificationsInOrder(t *testing.T, on cluster) {
