@@ -263,6 +263,9 @@ func (c *Core) Step(now time.Time, in Event) {
 	}
 	if c.wake.IsZero() && len(c.ops)+len(c.lingers) > 0 {
 		c.wake = now.Add(tickInterval)
+		for _, l := range c.lingers {
+			c.wakeFor(now, l)
+		}
 	}
 }
 

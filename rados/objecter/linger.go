@@ -98,7 +98,24 @@ func (c *Core) begin(now time.Time, l *Linger) {
 	c.nextCookie++
 	l.cookie = c.nextCookie
 	c.lingers[l.cookie] = l
+	c.wakeFor(now, l)
 	c.register(now, l)
+}
+
+// pingInterval is how often a watch is pinged at least, so that the OSD hears of
+// it several times before it gives it up.
+func (l *Linger) pingInterval() time.Duration {
+	if l.Timeout > 0 {
+		return min(l.Timeout/4, tickInterval)
+	}
+	return tickInterval
+}
+
+// wakeFor has the next tick early enough for a watch.
+func (c *Core) wakeFor(now time.Time, l *Linger) {
+	if at := now.Add(l.pingInterval()); !l.IsNotify && !c.wake.IsZero() && at.Before(c.wake) {
+		c.wake = at
+	}
 }
 
 // register sends, or sends again, what registers an interest.
@@ -171,9 +188,10 @@ func (c *Core) lose(l *Linger, err error) {
 	c.ready.Notices = append(c.ready.Notices, Notice{Linger: l, Kind: kind, Err: err})
 }
 
-// pingWatch asks whether a watch is alive, if nothing else is under way for it.
+// pingWatch asks whether a watch is alive, if nothing else is under way for it,
+// and it was not asked only now because of another watch.
 func (c *Core) pingWatch(now time.Time, l *Linger) {
-	if l.IsNotify || !l.registered || l.op != nil || l.ping != nil {
+	if l.IsNotify || !l.registered || l.op != nil || l.ping != nil || now.Sub(l.valid) < l.pingInterval()/2 {
 		return
 	}
 	op := msg.Op{Code: msg.OpWatch}

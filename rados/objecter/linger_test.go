@@ -90,6 +90,34 @@ func TestWatchIsPinged(t *testing.T) {
 	k.expect("and that was it", k.notify(0, w, msg.NotifyNotify, 1))
 }
 
+func TestPingsKeepUpWithTimeouts(t *testing.T) {
+	t.Parallel()
+	k, w, _ := registered(t)
+	short := watchIn(0)
+	short.Timeout = 2 * time.Second
+	in := "osd.0: #%d " + short.Object + " in 1.0 e10 "
+	k.expect("", Begin{short}, fmt.Sprintf(in, 2)+"watch 2 generation 0")
+	k.expect("", k.result(0, short.op, 0, nil), "2 registered")
+	began, pings := k.now, map[*Linger]int{}
+	for k.now.Sub(began) < time.Minute {
+		if pause := k.c.Wake().Sub(k.now); pause <= 0 || pause > short.Timeout/4 {
+			t.Fatalf("next tick in %v", pause)
+		}
+		k.now = k.c.Wake()
+		k.c.Step(k.now, Tick{})
+		k.c.Ready()
+		for _, l := range []*Linger{w, short} {
+			if l.ping != nil {
+				pings[l]++
+				k.expect("", k.result(0, l.ping, 0, nil))
+			}
+		}
+	}
+	if pings[short] < 115 || pings[w] > 25 || pings[w] < 12 {
+		t.Fatalf("%d and %d pings in a minute", pings[short], pings[w])
+	}
+}
+
 func TestWatchRefused(t *testing.T) {
 	t.Parallel()
 	k := newTalk(t)
