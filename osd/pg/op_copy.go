@@ -60,6 +60,8 @@ type copyData struct {
 	omap         []objstore.KV
 	cursor       copyCursor
 	header       []byte
+	snaps        []object.SnapID // that a clone serves
+	snapSeq      object.SnapID   // of a head
 	truncateSeq  uint32
 	truncateSize uint64
 	userVersion  uint64 // of the reply
@@ -81,8 +83,8 @@ func (c *copyData) encode() (head, tail []byte) {
 	t.Blob(omap.Bytes())
 	c.cursor.Encode(&t)
 	t.Blob(c.header)
-	t.U32(0)          // snaps
-	t.U64(0)          // snap_seq
+	wire.EncodeSlice(&t, c.snaps, func(s object.SnapID) { t.U64(uint64(s)) })
+	t.U64(uint64(c.snapSeq))
 	t.U32(0)          // flags: no digests
 	t.U32(0xffffffff) // data digest
 	t.U32(0xffffffff) // omap digest
@@ -114,8 +116,8 @@ func (c *copyData) decode(l buffer.List) error {
 	d.Join(omap)
 	c.cursor.Decode(d)
 	c.header = slices.Clone(d.Blob())
-	wire.DecodeSlice(d, 8, d.U64)
-	d.U64()
+	c.snaps = wire.DecodeSlice(d, 8, func() object.SnapID { return object.SnapID(d.U64()) })
+	c.snapSeq = object.SnapID(d.U64())
 	d.U32()
 	d.U32()
 	d.U32()
@@ -145,6 +147,13 @@ func (x *execution) opCopyGet(op *msg.Op) error {
 	left := int64(min(limit, x.pg.env.Config.MaxObjectSize))
 	c.size, c.mtime = x.info.Size, x.info.MTime
 	c.truncateSeq, c.truncateSize = x.info.TruncateSeq, x.info.TruncateSize
+	if x.obj.id.IsHead() {
+		c.snapSeq = x.obj.snaps.Seq
+	} else if clone, err := x.pg.cloneOf(x.obj.id); err != nil {
+		return err
+	} else {
+		c.snaps = clone.Snaps
+	}
 	if !c.cursor.attrsDone {
 		m, err := x.allAttrs()
 		if err != nil {
@@ -207,8 +216,9 @@ func (x *execution) opCopyGet(op *msg.Op) error {
 
 // Flags of copy-from (CEPH_OSD_COPY_FROM_FLAG_*).
 const (
+	copyFromMapClone    = 8 // the snapshot is the number of a clone
 	copyFromTruncateSeq = 32
-	copyFromKnown       = 1 | 2 | 4 | 8 | 16 | copyFromTruncateSeq
+	copyFromKnown       = 1 | 2 | 4 | copyFromMapClone | 16 | copyFromTruncateSeq
 )
 
 // opCopyFrom makes the object a copy of another, in all it has.
@@ -240,7 +250,7 @@ func (x *execution) opCopyFrom(op *msg.Op) error {
 	}
 	c := x.req.fetched[x.current]
 	if c == nil {
-		x.obj.fetching = &copyOp{req: x.req, op: x.current, src: src, loc: loc, version: version}
+		x.obj.fetching = &copyOp{req: x.req, op: x.current, src: src, loc: loc, version: version, exact: flags&copyFromMapClone != 0}
 		return errFetch
 	}
 	if c.err != nil {
@@ -291,6 +301,7 @@ type copyOp struct {
 	src     object.ID
 	loc     object.Locator
 	version uint64 // that it must have; 0: any
+	exact   bool   // src.Snap is the number of a clone
 	id      uint64 // of the fetch that was sent
 	got     *copyData
 	anew    int // times it began again
@@ -327,6 +338,9 @@ func (p *PG) fetch(c *copyOp) {
 		f.Target = p.osdmap.PGToUpActing(actual).ActingPrimary
 		f.Op = &msg.OSDOp{PG: object.SPG{PG: actual, Shard: object.NoShard}, Hash: c.src.Hash, Epoch: p.osdmap.Epoch,
 			Flags: msg.FlagRead | msg.FlagAck | msg.FlagOnDisk | msg.FlagKnownRedir, Locator: c.loc, OID: c.src.Name, Ops: ops, SnapID: c.src.Snap}
+		if c.exact {
+			f.Op.Flags |= msg.FlagMapSnapClone
+		}
 	}
 	p.out().Fetches = append(p.out().Fetches, f)
 }

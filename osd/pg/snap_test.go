@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
@@ -61,30 +62,40 @@ func (w *world) listSnaps(name string) string {
 	if r.Result < 0 {
 		return errno.Error(r.Result).Error()
 	}
-	d := wire.NewDecoder(r.Ops[0].Out.Bytes())
-	env := d.Begin("obj_list_snap_response_t", 2)
+	ss := decodeListSnaps(w.t, r.Ops[0].Out.Bytes())
 	var out []string
-	wire.DecodeSlice(d, 6, func() (x struct{}) {
-		c := d.Begin("clone_info", 1)
-		id := object.SnapID(d.U64())
-		snaps := wire.DecodeSlice(d, 8, d.U64)
-		var o ranges
-		o.Decode(d)
-		size := d.U64()
-		d.End(c)
-		if id == object.NoSnap {
-			out = append(out, fmt.Sprintf("head %d", size))
+	for _, c := range ss.Clones {
+		if c.ID == object.NoSnap {
+			out = append(out, fmt.Sprintf("head %d", c.Size))
 		} else {
-			out = append(out, fmt.Sprintf("%d%v %d %v", id, snaps, size, o))
+			slices.Reverse(c.Snaps)
+			out = append(out, fmt.Sprintf("%d%v %d %v", c.ID, c.Snaps, c.Size, c.Overlap))
 		}
-		return x
+	}
+	return strings.Join(append(out, fmt.Sprintf("seq %d", ss.Seq)), ", ")
+}
+
+// decodeListSnaps reads obj_list_snap_response_t; the head is a clone of it.
+func decodeListSnaps(t testing.TB, b []byte) (ss SnapSet) {
+	t.Helper()
+	d := wire.NewDecoder(b)
+	env := d.Begin("obj_list_snap_response_t", 2)
+	ss.Clones = wire.DecodeSlice(d, 6, func() (c Clone) {
+		env := d.Begin("clone_info", 1)
+		c.ID = object.SnapID(d.U64())
+		c.Snaps = wire.DecodeSlice(d, 8, func() object.SnapID { return object.SnapID(d.U64()) })
+		slices.Reverse(c.Snaps)
+		c.Overlap.Decode(d)
+		c.Size = d.U64()
+		d.End(env)
+		return c
 	})
-	out = append(out, fmt.Sprintf("seq %d", d.U64()))
+	ss.Seq = object.SnapID(d.U64())
 	d.End(env)
 	if err := d.Finish(); err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return strings.Join(out, ", ")
+	return ss
 }
 
 func (w *world) wantSnaps(name, want string) {
@@ -337,7 +348,7 @@ func (w *world) poolMap(change func(m *osdmap.Map, p *osdmap.Pool)) {
 		m.Epoch = old.Epoch + 1
 		m.Pools[testPool] = old.Pools[testPool].Clone()
 		m.RemovedSnapsQueue = old.RemovedSnapsQueue
-		m.Flags = old.Flags
+		m.Flags, m.PGTemp = old.Flags, old.PGTemp
 		change(m, m.Pools[testPool])
 	})
 	w.step(MapChange{Map: w.m})
@@ -435,4 +446,125 @@ func TestListSnapsRefused(t *testing.T) {
 	wantResult(t, w.doAt("o", 1, opWriteFull("x")), -int32(errno.EINVAL))
 	wantResult(t, w.doAt("p", object.SnapDir, msg.Op{Code: msg.OpListSnaps}), -int32(errno.ENOENT))
 	w.wantSnaps("o", "head 3, seq 0")
+}
+
+// What an older client's writes bring of truncations, copies and calls of classes
+// change the head's bytes, too.
+func TestSharedBytes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	wantResult(t, w.do("o", opWriteFull("0123456789")), 0)
+	late := opWrite(2, "x")
+	late.PutU64(16, 6)
+	late.PutU32(24, 1)
+	wantResult(t, w.doAs("o", snapc(1), late), 0)
+	w.wantSnaps("o", "1[1] 10 [0~2,3~3], head 6, seq 1")
+	w.wantStats(2, 1, 0, 6+5)
+
+	// A copy shares nothing, even of itself.
+	from := opIn(msg.OpCopyFrom, string(copyFromInput("o")))
+	from.PutU64(0, 1)
+	w.step(func() *Request {
+		r := w.request("o", 90, 0, from)
+		r.Op.SnapContext = snapc(2, 1)
+		return r
+	}())
+	if len(w.fetches) != 1 || w.fetches[0].Op.SnapID != 1 || w.fetches[0].Op.Flags&msg.FlagMapSnapClone != 0 {
+		t.Fatalf("%+v", w.fetches)
+	}
+	// Who copies reads the clone while the head waits.
+	osd := &Session{Name: entity.Name{Type: entity.OSD}}
+	get := &Request{Session: osd, TID: 91, Op: w.fetches[0].Op, Received: w.now}
+	w.step(get)
+	w.step(Fetched{ID: w.fetches[0].ID, Reply: w.replies[91]})
+	wantResult(t, w.replies[90], 0)
+	if got := w.readAt("o", object.NoSnap); got != "0123456789" {
+		t.Errorf("%q", got)
+	}
+	w.wantSnaps("o", "1[1] 10 [0~2,3~3], 2[2] 6 [], head 10, seq 2")
+	w.wantStats(3, 2, 0, 10+6+5)
+
+	// What a copy tells of its source.
+	for snap, want := range map[object.SnapID]copyData{1: {snaps: []object.SnapID{1}}, object.NoSnap: {snapSeq: 2}} {
+		var in wire.Encoder
+		copyCursor{}.Encode(&in)
+		in.U64(100)
+		r := w.doAt("o", snap, opIn(msg.OpCopyGet, string(in.Bytes())))
+		wantResult(t, r, 0)
+		var c copyData
+		if err := c.decode(r.Ops[0].Out); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(c.snaps, want.snaps) || c.snapSeq != want.snapSeq || string(c.data.Bytes()) != "0123456789" || len(c.attrs) != 0 {
+			t.Errorf("at %d: %+v", snap, c)
+		}
+	}
+	// By the clone's number.
+	exact := w.request("o", 0, msg.FlagMapSnapClone, opRead(0, 0))
+	exact.Op.SnapID = 2
+	if r := w.send(exact); r.Result != 0 || string(r.Ops[0].Out.Bytes()) != "01x345" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Clones go with their heads, and can be read and trimmed where they have gone.
+func TestSplitClones(t *testing.T) {
+	t.Parallel()
+	const objects, groups = 300, 3
+	w := newWorld(t)
+	for i := range objects {
+		name := fmt.Sprint("o", i)
+		w.versions(name, 1, 2)
+		if i%7 == 0 {
+			wantResult(t, w.doAs(name, snapc(2, 1), msg.Op{Code: msg.OpDelete}), 0)
+		}
+	}
+	before := w.pg.info.Stats
+	w.audit(t)
+	w.manual = true
+	w.next(func(m *osdmap.Map) { m.Pools[testPool].PGNum = groups })
+	for step := 0; len(w.inAir) > 0; step++ {
+		if step == 2 {
+			w.restart(true)
+		}
+		w.commit(len(w.inAir))
+	}
+	w.manual = false
+	w.next(func(m *osdmap.Map) {
+		m.Pools[testPool].PGNum = groups
+		for seed := range uint32(groups) {
+			m.PGTemp[object.PG{Pool: testPool, Seed: seed}] = []int32{0}
+		}
+	})
+	total := Stats{}
+	for seed := range uint32(groups) {
+		id := object.SPG{PG: object.PG{Pool: testPool, Seed: seed}, Shard: object.NoShard}
+		p, err := Load(w.env, id, w.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.pg = p
+		w.step(MapChange{Map: w.m})
+		w.audit(t)
+		total.Add(&p.info.Stats)
+		for i := range objects {
+			name := fmt.Sprint("o", i)
+			if p.pool.RawToActual(object.PG{Pool: testPool, Seed: object.New(testPool, "", "", name).Hash}) != id.PG {
+				continue
+			}
+			if got := w.readAt(name, 2); got != "version 1" {
+				t.Errorf("%s in %v at 2: %q", name, id, got)
+			}
+		}
+	}
+	total.Reads, total.ReadKB, before.Reads, before.ReadKB = 0, 0, 0, 0
+	if total.Objects != before.Objects || total.Bytes != before.Bytes || total.Clones != before.Clones || total.Whiteouts != before.Whiteouts {
+		t.Errorf("%+v, before the split %+v", total, before)
+	}
+	w.removeSnaps(1, 2)
+	w.trim()
+	w.audit(t)
+	if s := w.pg.info.Stats; s.Clones != 0 || s.Whiteouts != 0 || s.Objects == 0 {
+		t.Errorf("%+v", s)
+	}
 }

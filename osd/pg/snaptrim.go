@@ -287,7 +287,11 @@ func (p *PG) logTrim(txn *objstore.Txn, u *undo, t *Entry) {
 func (p *PG) trimRefused(now time.Time, token uint64) {
 	if t := &p.trim; t.after == token {
 		t.after = 0
-		t.next = now.Add(trimRetry)
+		if len(t.queue) == 0 {
+			p.checkTrim(now)
+		} else {
+			t.next = now.Add(trimRetry)
+		}
 	}
 }
 
