@@ -17,5 +17,8 @@
 // from a seed, which each failure names; PULPO_CHAOS_SEED repeats the draws, though
 // not the scheduling.
 //
+// An [Imager] is the same for images: a process of the stock librbd that writes,
+// snapshots, clones, flattens, resizes and removes them.
+//
 // PULPO_SOAK_ROUNDS sets the rounds of the tests with Soak in their name.
 package chaos

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -25,15 +24,7 @@ func TestKill(t *testing.T) {
 
 func TestKillSoak(t *testing.T) {
 	t.Parallel()
-	s := os.Getenv("PULPO_SOAK_ROUNDS")
-	if s == "" {
-		t.Skip("PULPO_SOAK_ROUNDS is not set")
-	}
-	rounds, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatalf("PULPO_SOAK_ROUNDS: %v", err)
-	}
-	kill(t, rounds, 64, 3000)
+	kill(t, soakRounds(t), 64, 3000)
 }
 
 // kill kills the cluster under load, brings it up again and compares, so many
