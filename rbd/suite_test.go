@@ -51,6 +51,7 @@ var stories = []struct {
 	{"removal", testRemove},
 	{"trash", testTrash},
 	{"metadata", testMetadata},
+	{"extents", testExtents},
 }
 
 func TestStories(t *testing.T) {

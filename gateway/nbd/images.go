@@ -83,6 +83,11 @@ func (d *imageDevice) WriteZeroes(ctx context.Context, off, n int64, _ bool) err
 	return d.Image.WriteZeroes(ctx, off, n)
 }
 
-func (d *imageDevice) Extents(_ context.Context, _, n int64) ([]Extent, error) {
-	return []Extent{{Len: n}}, nil
+func (d *imageDevice) Extents(ctx context.Context, off, n int64) ([]Extent, error) {
+	found, err := d.Image.Extents(ctx, off, n)
+	list := make([]Extent, 0, len(found))
+	for _, e := range found {
+		list = append(list, Extent{Len: e.Length, Hole: !e.Data})
+	}
+	return list, err
 }
