@@ -33,6 +33,7 @@ fuzz:
 
 ## bench   against a stock cluster on the same disk; results in bench/results
 bench: build
+	test/install
 	$(GO) run ./bench
 
 ## soak    kill -9 under load, again and again: ROUNDS (10)

@@ -25,21 +25,10 @@ import (
 
 // row is one kind of load.
 type row struct {
-	name  string
-	op    string // write, rand
-	size  int    // bytes
-	depth int
-}
-
-var rows = []row{
-	{"4 KiB write, 16 in flight", "write", 4 << 10, 16},
-	{"4 KiB random read, 16 in flight", "rand", 4 << 10, 16},
-	{"4 KiB write, 1 in flight", "write", 4 << 10, 1},
-	{"4 KiB random read, 1 in flight", "rand", 4 << 10, 1},
-	{"64 KiB write, 16 in flight", "write", 64 << 10, 16},
-	{"64 KiB random read, 16 in flight", "rand", 64 << 10, 16},
-	{"4 MiB write, 16 in flight", "write", 4 << 20, 16},
-	{"4 MiB random read, 16 in flight", "rand", 4 << 20, 16},
+	name string
+	// prepare makes what the load needs, once on each cluster.
+	prepare func(c cluster) error
+	measure func(c cluster, seconds int) (sample, error)
 }
 
 // cluster is one of the two.
@@ -107,22 +96,33 @@ func run(rounds, seconds int, only, dir, binary string) (err error) {
 		if err := command(peer.Env(c.conf), "ceph", "osd", "pool", "create", "bench", "32"); err != nil {
 			return err
 		}
+		if err := command(peer.Env(c.conf), "rbd", "pool", "init", "bench"); err != nil {
+			return err
+		}
 	}
 
 	var out strings.Builder
 	fmt.Fprintf(&out, "# %s\n\n", time.Now().UTC().Format("2006-01-02 15:04 MST"))
-	fmt.Fprintf(&out, "%s, %d cores, Go %s, commit %s. `rados bench` of 16.2.15, %d s a run, medians of %d, one OSD each on the same disk, BlueStore on a file for the stock one, cephx, crc.\n\n",
+	fmt.Fprintf(&out, "%s, %d cores, Go %s, commit %s. `rados bench`, `rbd` and librbd (through fio) of 16.2.15, %d s a run, medians of %d, one OSD each on the same disk, BlueStore on a file for the stock one, cephx, crc.\n\n",
 		cpuName(), runtime.NumCPU(), strings.TrimPrefix(runtime.Version(), "go"), commit(), seconds, rounds)
 	fmt.Fprintf(&out, "From nothing to serving: %d ms. Memory at rest: %d MB.\n\n", upTook.Milliseconds(), idle>>20)
 	out.WriteString("| load | stock ops/s | pulpo ops/s | ratio | stock ms | pulpo ms | stock CPU us/op | pulpo CPU us/op | CPU ratio |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, r := range rows {
+	for _, r := range slices.Concat(objectRows, imageRows) {
 		if !match.MatchString(r.name) {
 			continue
+		}
+		for _, c := range []cluster{stock, ours} {
+			if r.prepare == nil {
+				break
+			}
+			if err := r.prepare(c); err != nil {
+				return fmt.Errorf("%s on %s: %w", r.name, c.name, err)
+			}
 		}
 		got := map[string][]sample{}
 		for range rounds {
 			for _, c := range []cluster{stock, ours} {
-				s, err := c.measure(r, seconds)
+				s, err := r.measure(c, seconds)
 				if err != nil {
 					return fmt.Errorf("%s on %s: %w", r.name, c.name, err)
 				}
@@ -130,8 +130,8 @@ func run(rounds, seconds int, only, dir, binary string) (err error) {
 			}
 		}
 		a, b := median(got["stock"]), median(got["pulpo"])
-		line := fmt.Sprintf("| %s | %.0f | %.0f | **%.2f** | %.2f | %.2f | %.0f | %.0f | %.2f |\n",
-			r.name, a.ops, b.ops, b.ops/a.ops, a.latency, b.latency, a.cpu, b.cpu, b.cpu/a.cpu)
+		line := fmt.Sprintf("| %s | %s | %s | **%.2f** | %.2f | %.2f | %.0f | %.0f | %.2f |\n",
+			r.name, digits(a.ops), digits(b.ops), b.ops/a.ops, a.latency, b.latency, a.cpu, b.cpu, b.cpu/a.cpu)
 		out.WriteString(line)
 		log.Print(strings.TrimSpace(line))
 	}
@@ -145,40 +145,12 @@ func run(rounds, seconds int, only, dir, binary string) (err error) {
 	return os.WriteFile(file, []byte(out.String()), 0o644)
 }
 
-// measure runs one row; reads read what a short write run left.
-func (c cluster) measure(r row, seconds int) (sample, error) {
-	args := []string{"-p", "bench", "bench", strconv.Itoa(seconds), r.op, "-t", strconv.Itoa(r.depth)}
-	if r.op == "write" {
-		args = append(args, "-b", strconv.Itoa(r.size), "--no-cleanup")
-	} else if _, err := c.bench("-p", "bench", "bench", strconv.Itoa(max(seconds/2, 2)), "write", "-t", "16", "-b", strconv.Itoa(r.size), "--no-cleanup"); err != nil {
-		return sample{}, err
+// digits shows a figure with at least three digits.
+func digits(f float64) string {
+	if f >= 100 {
+		return strconv.FormatFloat(f, 'f', 0, 64)
 	}
-	before := cpu(c.pids)
-	b, err := c.bench(args...)
-	if err != nil {
-		return sample{}, err
-	}
-	used := cpu(c.pids) - before
-	var s sample
-	total := number(b, `Total (?:writes|reads) made:\s+([0-9.]+)`)
-	s.ops = number(b, `Average IOPS:\s+([0-9.]+)`)
-	s.latency = number(b, `Average Latency\(s\):\s+([0-9.e-]+)`) * 1000
-	if total == 0 || s.ops == 0 {
-		return s, fmt.Errorf("cannot read the figures in %q", b)
-	}
-	s.cpu = used / total * 1e6
-	_, err = c.bench("-p", "bench", "cleanup")
-	return s, err
-}
-
-func (c cluster) bench(args ...string) (string, error) {
-	cmd := exec.Command("/usr/bin/rados", args...)
-	cmd.Env = peer.Env(c.conf)
-	b, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("rados %s: %w: %s", strings.Join(args, " "), err, tail(b))
-	}
-	return string(b), nil
+	return strconv.FormatFloat(f, 'g', 3, 64)
 }
 
 func number(s, re string) float64 {
