@@ -20,8 +20,14 @@ type nullStore struct {
 	block buffer.Ref
 }
 
+func (*nullStore) OmapScan(objstore.Coll, object.ID, string, func(string, []byte) bool) error {
+	return nil
+}
 func (s *nullStore) Attr(_ objstore.Coll, o object.ID, name string) ([]byte, error) {
 	if v, ok := s.attrs[o]; ok {
+		if name != attrInfo {
+			return nil, objstore.ErrNoAttr
+		}
 		return v, nil
 	}
 	return nil, objstore.ErrNotFound
