@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,7 @@ type settings struct {
 	pool, namespace     string
 	listen              []string
 	readOnly            bool
+	connections         int
 	cert, key, ca       string
 }
 
@@ -48,6 +50,7 @@ func New() *cobra.Command {
 	f.StringVarP(&s.namespace, "namespace", "N", "", "namespace")
 	f.StringArrayVarP(&s.listen, "listen", "l", []string{"127.0.0.1:10809"}, "`address` to listen at, or unix:PATH; may be given more than once")
 	f.BoolVar(&s.readOnly, "read-only", false, "let nobody write")
+	f.IntVar(&s.connections, "max-connections", 256, "how many clients there may be at a time")
 	f.StringVar(&s.cert, "tls-cert", "", "`file` with the server's certificates (PEM); clients must use TLS")
 	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key")
 	f.StringVar(&s.ca, "tls-ca", "", "`file` with the authorities (PEM) that clients' certificates must come from")
@@ -74,7 +77,7 @@ func (s *settings) run(cmd *cobra.Command, images []string) error {
 	}
 	srv := &nbd.Server{
 		Exports: &nbd.Images{Pool: pool.Namespace(s.namespace), Names: images, ReadOnly: s.readOnly, Log: log},
-		TLS:     conf, Log: log,
+		TLS:     conf, Log: log, Connections: s.connections,
 	}
 	var listeners []net.Listener
 	defer func() {
@@ -142,19 +145,29 @@ func (s *settings) tls() (*tls.Config, error) {
 }
 
 // listen listens at host:port, or at unix:PATH, where a socket that nobody
-// listens at any more is replaced.
+// listens at any more is replaced. The socket is only for this user, and goes
+// when the listener is closed.
 func listen(addr string) (net.Listener, error) {
 	path, unix := strings.CutPrefix(addr, "unix:")
 	if !unix {
 		return net.Listen("tcp", addr)
 	}
 	if st, err := os.Lstat(path); err == nil && st.Mode().Type() == fs.ModeSocket {
-		if c, err := net.Dial("unix", path); err == nil {
+		c, err := net.Dial("unix", path)
+		switch {
+		case err == nil:
 			c.Close()
 			return nil, fmt.Errorf("%s: somebody listens there", path)
+		case !errors.Is(err, syscall.ECONNREFUSED):
+			return nil, err
 		}
-		os.Remove(path)
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
 	}
+	// It has its permissions from the beginning. The process does nothing else yet
+	// that the mask matters for.
+	defer syscall.Umask(syscall.Umask(0o177))
 	return net.Listen("unix", path)
 }
 

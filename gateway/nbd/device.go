@@ -7,6 +7,8 @@ import "context"
 type Device interface {
 	// Size is the present size in bytes; it may change.
 	Size() int64
+	// Refresh makes sure that Size is the present one, for a new client.
+	Refresh(ctx context.Context) error
 	ReadOnly() bool
 	// BlockSize is the length in bytes that requests are best aligned to, a power
 	// of two.

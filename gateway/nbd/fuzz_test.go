@@ -16,10 +16,11 @@ type script struct {
 	in *bytes.Reader
 }
 
-func (s *script) Read(p []byte) (int, error)  { return s.in.Read(p) }
-func (s *script) Write(p []byte) (int, error) { return len(p), nil }
-func (s *script) Close() error                { return nil }
-func (s *script) SetDeadline(time.Time) error { return nil }
+func (s *script) Read(p []byte) (int, error)       { return s.in.Read(p) }
+func (s *script) Write(p []byte) (int, error)      { return len(p), nil }
+func (s *script) Close() error                     { return nil }
+func (s *script) SetReadDeadline(time.Time) error  { return nil }
+func (s *script) SetWriteDeadline(time.Time) error { return nil }
 
 func FuzzConnection(f *testing.F) {
 	hello := be.AppendUint32(nil, fixed)

@@ -63,16 +63,24 @@ type imageDevice struct{ *rbd.Image }
 func (d *imageDevice) BlockSize() uint32 { return 4096 }
 
 func (d *imageDevice) ReadAt(ctx context.Context, p []byte, off int64) error {
-	n, err := d.Image.ReadAt(ctx, p, off)
-	if errors.Is(err, io.EOF) { // it has shrunk
-		clear(p[n:])
-		err = nil
+	_, err := d.Image.ReadAt(ctx, p, off)
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("the image has shrunk: %w", errno.EINVAL)
 	}
 	return err
 }
 
 func (d *imageDevice) WriteAt(ctx context.Context, p []byte, off int64) error {
 	_, err := d.Image.WriteAt(ctx, p, off)
+	return d.beyond(err, off, int64(len(p)))
+}
+
+// beyond is the error of a write behind the end, if the image has shrunk
+// meanwhile.
+func (d *imageDevice) beyond(err error, off, n int64) error {
+	if errors.Is(err, errno.EINVAL) && off+n > d.Size() {
+		return fmt.Errorf("the image has shrunk: %w", errno.ENOSPC)
+	}
 	return err
 }
 
@@ -80,7 +88,7 @@ func (d *imageDevice) Trim(ctx context.Context, off, n int64) error { return d.D
 
 // WriteZeroes frees what it can either way: images have no space of their own.
 func (d *imageDevice) WriteZeroes(ctx context.Context, off, n int64, _ bool) error {
-	return d.Image.WriteZeroes(ctx, off, n)
+	return d.beyond(d.Image.WriteZeroes(ctx, off, n), off, n)
 }
 
 func (d *imageDevice) Extents(ctx context.Context, off, n int64) ([]Extent, error) {

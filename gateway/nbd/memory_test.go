@@ -27,8 +27,11 @@ func newMemory(size int) *memory {
 	return &memory{data: make([]byte, size), written: make([]bool, (size+block-1)/block)}
 }
 
-func (m *memory) Size() int64       { return int64(len(m.data)) }
-func (m *memory) ReadOnly() bool    { return m.ro }
+func (m *memory) Size() int64    { return int64(len(m.data)) }
+func (m *memory) ReadOnly() bool { return m.ro }
+
+func (m *memory) Refresh(context.Context) error { return nil }
+
 func (m *memory) BlockSize() uint32 { return block }
 
 func (m *memory) ReadAt(_ context.Context, p []byte, off int64) error {

@@ -1,6 +1,7 @@
 package nbd
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -20,24 +22,58 @@ const (
 	maxRequest     = 32 << 20 // bytes of a request
 	maxInFlight    = 64 << 20 // bytes of a connection's requests
 	requestCost    = 4 << 10  // that a request counts for at least
+	statusCost     = 1 << 20  // that a block status counts for
 	maxDescriptors = 4096     // extents of a block status
 )
 
-// negotiationTime is how long a client may take to choose an export.
-const negotiationTime = 30 * time.Second
+// What a Server takes for options that are not set.
+const (
+	defaultConnections = 256
+	defaultNegotiation = 30 * time.Second
+	defaultStall       = time.Minute
+	defaultGrace       = 10 * time.Second
+	defaultMemory      = 1 << 30
+)
 
 // closingTime is how long the last connection waits for its device to close.
 const closingTime = time.Minute
 
-// Server serves exports to any number of connections.
+// Server serves exports to connections of any number of listeners.
 type Server struct {
 	Exports Exports
 	// TLS, if set, is required of every client before it learns anything.
 	TLS *tls.Config
 	Log *slog.Logger // nil: slog.Default()
 
-	mu   sync.Mutex
-	open map[string]*export
+	// Connections is how many there may be at a time, of all listeners; more are
+	// closed at once. 0: 256.
+	Connections int
+	// Negotiation is how long a client may take to choose an export; 0: 30 s.
+	Negotiation time.Duration
+	// Stall is how long a client may leave a reply where it is, or a write that it
+	// has begun; 0: a minute.
+	Stall time.Duration
+	// Grace is how long requests may take after the server's end; 0: 10 s.
+	Grace time.Duration
+	// Memory is how many bytes the requests of all connections may have in flight,
+	// at least 64 MiB; 0: 1 GiB.
+	Memory int64
+
+	mu     sync.Mutex
+	open   map[string]*export
+	conns  int
+	memory *room
+}
+
+// room is what all connections share.
+func (s *Server) room() *room {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.memory == nil {
+		s.memory = &room{}
+		s.memory.init(max(maxInFlight, cmp.Or(s.Memory, defaultMemory)))
+	}
+	return s.memory
 }
 
 // export is a device that connections share.
@@ -49,18 +85,20 @@ type export struct {
 	err   error
 }
 
-// Serve answers connections until the context ends, then closes them and the
-// listener, and returns when all is closed. An error is the listener's.
+// Serve answers connections until the context ends. Then it closes the listener,
+// takes no more requests, answers those under way or lets them fail after the
+// time of grace, and returns when all is closed. An error is the listener's. It
+// may be called for several listeners.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	log := s.Log
 	if log == nil {
 		log = slog.Default()
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	context.AfterFunc(ctx, func() { l.Close() })
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer cancel()
+	context.AfterFunc(ctx, func() { l.Close() })
 	for {
 		nc, err := l.Accept()
 		switch {
@@ -69,13 +107,22 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 				nc.Close()
 			}
 			return nil
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ECONNABORTED):
+			log.Warn("nbd: no connection", "err", err)
+			select {
+			case <-time.After(100 * time.Millisecond): // others end meanwhile
+			case <-ctx.Done():
+			}
+			continue
 		case err != nil:
-			cancel()
 			return fmt.Errorf("nbd: %w", err)
+		case !s.enter():
+			log.Debug("nbd: too many connections", "client", nc.RemoteAddr())
+			nc.Close()
+			continue
 		}
 		wg.Go(func() {
-			stop := context.AfterFunc(ctx, func() { nc.Close() })
-			defer stop()
+			defer s.leave()
 			defer nc.Close()
 			err := s.serve(ctx, nc)
 			if err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) {
@@ -85,23 +132,52 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// serve is the life of one connection.
+// enter counts a connection, unless there are too many.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns >= cmp.Or(s.Connections, defaultConnections) {
+		return false
+	}
+	s.conns++
+	return true
+}
+
+func (s *Server) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns--
+}
+
+// serve is the life of one connection. When the server ends, ctx does; work goes
+// on until the time of grace is over.
 func (s *Server) serve(ctx context.Context, nc net.Conn) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if err := nc.SetDeadline(time.Now().Add(negotiationTime)); err != nil {
+	work, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	lk := &link{Conn: nc, stall: cmp.Or(s.Stall, defaultStall)}
+	stop := context.AfterFunc(ctx, func() {
+		lk.end()
+		select {
+		case <-time.After(cmp.Or(s.Grace, defaultGrace)):
+			abort()
+			nc.Close()
+		case <-work.Done():
+		}
+	})
+	defer stop()
+	negotiation := &negotiation{server: s, conn: lk}
+	if err := lk.within(cmp.Or(s.Negotiation, defaultNegotiation)); err != nil {
 		return err
 	}
-	n := &negotiation{server: s, conn: nc}
-	e, err := n.run(ctx)
+	e, err := negotiation.run(work)
 	if err != nil || e == nil {
 		return err
 	}
 	defer s.release(e)
-	if err := n.conn.SetDeadline(time.Time{}); err != nil {
+	if err := lk.within(0); err != nil {
 		return err
 	}
-	return newTransmission(n, e.dev).run(ctx)
+	return newTransmission(negotiation, lk, e.dev).run(work)
 }
 
 // acquire opens an export, or joins those who have it open. The caller releases
@@ -129,9 +205,14 @@ func (s *Server) acquire(ctx context.Context, name string) (*export, error) {
 		e.dev, e.err = s.Exports.Open(context.WithoutCancel(ctx), name)
 		close(e.ready)
 	}
-	if e.err != nil {
+	err := e.err
+	if err == nil {
+		// Others may have it open, from before it was resized.
+		err = e.dev.Refresh(ctx)
+	}
+	if err != nil {
 		s.release(e)
-		return nil, e.err
+		return nil, err
 	}
 	return e, nil
 }

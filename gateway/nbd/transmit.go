@@ -15,19 +15,21 @@ import (
 // one for each request answers it.
 type transmission struct {
 	conn       net.Conn
+	link       *link // below TLS
 	in         *bufio.Reader
 	dev        Device
 	structured bool
 	meta       bool
-	room       room
+	room       room  // of this connection
+	all        *room // of the server
 
 	out sync.Mutex // holds a reply together
 }
 
-func newTransmission(n *negotiation, d Device) *transmission {
-	t := &transmission{conn: n.conn, in: bufio.NewReaderSize(n.conn, 64<<10), dev: d, structured: n.structured, meta: n.meta}
-	t.room.free = maxInFlight
-	t.room.more.L = &t.room.mu
+func newTransmission(n *negotiation, l *link, d Device) *transmission {
+	t := &transmission{conn: n.conn, link: l, in: bufio.NewReaderSize(n.conn, 64<<10), dev: d, structured: n.structured, meta: n.meta}
+	t.room.init(maxInFlight)
+	t.all = n.server.room()
 	return t
 }
 
@@ -36,6 +38,11 @@ type room struct {
 	mu   sync.Mutex
 	more sync.Cond
 	free int64
+}
+
+func (r *room) init(n int64) {
+	r.free = n
+	r.more.L = &r.mu
 }
 
 func (r *room) take(n int64) {
@@ -51,7 +58,7 @@ func (r *room) give(n int64) {
 	r.mu.Lock()
 	r.free += n
 	r.mu.Unlock()
-	r.more.Signal()
+	r.more.Broadcast() // who is first may want more than there is
 }
 
 // run serves requests until the client disconnects, which is no error, and then
@@ -72,7 +79,14 @@ func (t *transmission) run(ctx context.Context) error {
 			return fmt.Errorf("nbd: a write of %d bytes", r.length)
 		}
 		cost := int64(requestCost)
-		if bad := t.check(r); bad != nil {
+		if r.cmd == cmdBlockStatus {
+			cost = statusCost
+		}
+		bad := t.check(r)
+		if bad != nil && t.outside(r) && t.dev.Refresh(ctx) == nil {
+			bad = t.check(r) // the device may have grown, and the client knows already
+		}
+		if bad != nil {
 			if r.cmd == cmdWrite {
 				if _, err := t.in.Discard(int(r.length)); err != nil {
 					return err
@@ -88,16 +102,19 @@ func (t *transmission) run(ctx context.Context) error {
 			cost += int64(r.length)
 		}
 		t.room.take(cost)
+		t.all.take(cost)
 		if r.cmd == cmdRead || r.cmd == cmdWrite {
 			data = make([]byte, r.length)
 		}
 		if r.cmd == cmdWrite {
-			if _, err := io.ReadFull(t.in, data); err != nil {
+			if err := t.payload(data); err != nil {
+				t.all.give(cost)
 				return err
 			}
 		}
 		wg.Go(func() {
 			defer t.room.give(cost)
+			defer t.all.give(cost)
 			if err := t.do(ctx, r, data); err != nil {
 				t.conn.Close() // the reader learns of it
 			}
@@ -105,10 +122,24 @@ func (t *transmission) run(ctx context.Context) error {
 	}
 }
 
+// payload reads the data of a write, which must come without long pauses.
+func (t *transmission) payload(data []byte) error {
+	for len(data) > 0 {
+		if err := t.link.within(t.link.stall); err != nil {
+			return err
+		}
+		n, err := io.ReadFull(t.in, data[:min(len(data), stallSize)])
+		if err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return t.link.within(0)
+}
+
 // check says what is wrong with a request.
 func (t *transmission) check(r request) error {
 	flags, known := allowed[r.cmd]
-	size := uint64(t.dev.Size())
 	switch {
 	case !known, r.cmd == cmdBlockStatus && !t.meta:
 		return fmt.Errorf("command %d is not known: %w", r.cmd, errno.EINVAL)
@@ -123,15 +154,21 @@ func (t *transmission) check(r request) error {
 		return fmt.Errorf("no bytes: %w", errno.EINVAL)
 	case t.dev.ReadOnly() && (r.cmd == cmdWrite || r.cmd == cmdTrim || r.cmd == cmdWriteZeroes):
 		return fmt.Errorf("read-only: %w", errno.EPERM)
-	case r.off > size || uint64(r.length) > size-r.off:
+	case t.outside(r):
 		if r.cmd == cmdWrite || r.cmd == cmdWriteZeroes {
-			return fmt.Errorf("beyond %d bytes: %w", size, errno.ENOSPC)
+			return fmt.Errorf("beyond the end: %w", errno.ENOSPC)
 		}
-		return fmt.Errorf("beyond %d bytes: %w", size, errno.EINVAL)
+		return fmt.Errorf("beyond the end: %w", errno.EINVAL)
 	case r.cmd == cmdRead && r.length > maxRequest:
 		return fmt.Errorf("more than %d bytes: %w", maxRequest, errno.EINVAL)
 	}
 	return nil
+}
+
+// outside reports whether a request is for bytes behind the end.
+func (t *transmission) outside(r request) bool {
+	size := uint64(t.dev.Size())
+	return r.off > size || uint64(r.length) > size-r.off
 }
 
 // do carries a request out and answers it. An error is the connection's.
