@@ -41,8 +41,7 @@ func killFio(t *testing.T, rounds, size int) {
 	snapped := make(chan error, 1)
 	var snaps int
 	go func() { snapped <- snapshots(ctx, conf, &snaps) }()
-	kills := 0
-	for run := 0; kills < rounds; run++ {
+	for kills, run := 0, 0; kills < rounds; run++ {
 		cmd := exec.Command("fio", "--name=verified", "--ioengine=rbd", "--clientname=admin", "--pool=rbd", "--rbdname=image",
 			"--rw=randwrite", "--bsrange=4k-128k", "--iodepth=16", fmt.Sprintf("--randseed=%d", seed>>8+uint64(run)),
 			"--verify=crc32c", "--verify_fatal=1", "--verify_state_save=0", "--size="+fmt.Sprint(size), "--rate="+fmt.Sprint(size/2))
@@ -57,16 +56,20 @@ func killFio(t *testing.T, rounds, size int) {
 		go func() { ended <- cmd.Wait() }()
 		var err error
 		for over := false; !over; {
+			var next <-chan time.Time
+			if kills < rounds {
+				next = time.After(300*time.Millisecond + time.Duration(r.Int64N(int64(time.Second))))
+			}
 			select {
 			case err = <-ended:
 				over = true
-			case <-time.After(300*time.Millisecond + time.Duration(r.Int64N(int64(time.Second)))):
-				if kills++; kills > 3*rounds {
-					cmd.Process.Kill()
-					<-ended
-					t.Fatalf("seed %#x: fio makes no progress\n%s", seed, &out)
-				}
+			case <-next:
+				kills++
 				p = again(t, dir, p, r)
+			case <-time.After(4 * patience):
+				cmd.Process.Kill()
+				<-ended
+				t.Fatalf("seed %#x: fio makes no progress\n%s", seed, &out)
 			}
 		}
 		if err != nil || strings.Contains(out.String(), "verify:") {
@@ -77,7 +80,7 @@ func killFio(t *testing.T, rounds, size int) {
 	if err := <-snapped; err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("fio verified; %d kills, %d snapshots", kills, snaps)
+	t.Logf("fio verified; %d kills, %d snapshots", rounds, snaps)
 	stockRBD(t, conf, "object-map", "check", "image")
 	stockRBD(t, conf, "snap", "purge", "--no-progress", "image")
 	stockRBD(t, conf, "rm", "--no-progress", "image")

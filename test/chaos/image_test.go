@@ -279,7 +279,7 @@ func walk(t *testing.T, dir string) (f figures, left []string) {
 	}
 	var space uint64
 	for _, c := range append(colls, objstore.MetaColl) {
-		for from, more := (oid.ID{}), true; more; {
+		for from := oid.MinID; from != oid.MaxID; {
 			ids, next, err := s.List(c, from, 1000)
 			if err != nil {
 				t.Fatal(err)
@@ -313,7 +313,7 @@ func walk(t *testing.T, dir string) (f figures, left []string) {
 					left = append(left, id.String())
 				}
 			}
-			from, more = next, len(ids) == 1000
+			from = next
 		}
 	}
 	if u := s.Usage(); u.Allocated > space && f.Clones == 0 {
