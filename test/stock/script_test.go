@@ -65,6 +65,12 @@ var variable = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?([+-]\d{4})?`), "TIME"},
 	{regexp.MustCompile(`\b127\.0\.0\.1:\d+/\d+`), "ADDR"},
 	{regexp.MustCompile(`\b[0-9a-f]{12}\b`), "THREAD"},
+	// What rbd prints of images: when they were made, their ids and those of pools.
+	{regexp.MustCompile(`[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}`), "DATE"},
+	{regexp.MustCompile(`\b(id: |rbd_data\.|journal '|journal\.|"id":"|journal_data\.\d+\.|\w \()[0-9a-f]{9,16}\b`), "${1}ID"},
+	{regexp.MustCompile(`\bjournal_data\.\d+\.`), "journal_data.POOL."},
+	{regexp.MustCompile(`\.group\.\d+_[0-9a-f]+_[0-9a-f]+`), ".group.ID"},
+	{regexp.MustCompile(`\b0x[0-9a-f]{12}\b`), "POINTER"},
 	// What a stock client says when it is told twice of a monitor, which is a matter
 	// of time, against either cluster.
 	{regexp.MustCompile(`(?m)^TIME THREAD -1 monclient: (handle_auth_reply_more no authorizer\?|get_auth_request but no auth handler is set up)\n`), ""},
@@ -103,7 +109,7 @@ var testdata = filepath.Join(peer.Root(), "test/stock/testdata")
 // outcome of every line.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	peer.Require(t, "ceph", "rados", "ceph-osd", "ceph-mon", "ceph-mgr")
+	peer.Require(t, "ceph", "rados", "rbd", "ceph-osd", "ceph-mon", "ceph-mgr")
 	scripts, err := filepath.Glob("testdata/*.script")
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
