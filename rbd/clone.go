@@ -55,17 +55,9 @@ func clone(ctx context.Context, parent *Image, pool *rados.Pool, name string, o 
 	if o.Format == 1 && parent.pool.NamespaceName() != pool.NamespaceName() {
 		return fmt.Errorf("a clone of format 1 in another namespace: %w", errno.EXDEV)
 	}
-	if o.Features == 0 {
-		o.Features = v.features &^ (clsrbd.InternalFeatures | NonPrimary | Journaling)
-	}
+	o.CreateOptions = o.CreateOptions.like(parent, v)
 	if o.Features&v.features&Layering == 0 {
 		return fmt.Errorf("parent and clone need the feature layering: %w", errno.ENOSYS)
-	}
-	if o.Order == 0 {
-		o.Order = v.order
-	}
-	if o.StripeUnit == 0 && o.StripeCount == 0 && v.stripes.Count > 1 && o.Order == v.order {
-		o.StripeUnit, o.StripeCount = v.stripes.Unit, v.stripes.Count
 	}
 	if o.Format == 1 && v.snap(parent.snap).protection != clsrbd.Protected {
 		return invalid("the snapshot is not protected")

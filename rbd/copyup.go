@@ -1,12 +1,10 @@
 package rbd
 
 import (
-	"bytes"
 	"context"
 
 	"github.com/pulpo-storage/pulpo/clsrbd"
 	"github.com/pulpo-storage/pulpo/rados"
-	"github.com/pulpo-storage/pulpo/rados/striper"
 	"github.com/pulpo-storage/pulpo/rbd/calls"
 )
 
@@ -21,15 +19,7 @@ import (
 // with a hole, zeros are read as well.
 
 // parentBytes is how many bytes the parent has at the place of an object.
-func (img *Image) parentBytes(v *view, n uint64) uint64 {
-	sum := uint64(0)
-	for _, r := range img.layout.Image(n, striper.Range{Length: img.layout.ObjectSize}) {
-		if r.Offset < v.overlap {
-			sum += min(r.Length, v.overlap-r.Offset)
-		}
-	}
-	return sum
-}
+func (img *Image) parentBytes(v *view, n uint64) uint64 { return img.layout.Length(n, v.overlap) }
 
 // copyUp copies an object from the parent, unless it exists, and changes it; c
 // is nil if there is nothing to change.
@@ -98,11 +88,6 @@ func (img *Image) copiedInSnapshots(ctx context.Context, v *view, n uint64) erro
 	return nil
 }
 
-// zeroBlock is how large a run of zeros is that is not worth copying.
-const zeroBlock = 4096
-
-var zeros [zeroBlock]byte
-
 // parentContent reads what the parent has at the place of an object, without
 // zeros.
 func (img *Image) parentContent(ctx context.Context, v *view, n uint64) (extents []calls.Extent, data []byte, err error) {
@@ -110,18 +95,13 @@ func (img *Image) parentContent(ctx context.Context, v *view, n uint64) (extents
 	if err := img.readParent(ctx, v, n, 0, whole); err != nil {
 		return nil, nil, err
 	}
-	used := uint64(0) // bytes of whole that data has
-	for off := uint64(0); off < uint64(len(whole)); off += zeroBlock {
-		b := whole[off:min(off+zeroBlock, uint64(len(whole)))]
-		if bytes.Equal(b, zeros[:len(b)]) {
-			continue
-		}
-		if k := len(extents); k > 0 && extents[k-1].Offset+extents[k-1].Length == off {
-			extents[k-1].Length += uint64(len(b))
+	for off, b := range used(whole) {
+		extents = append(extents, calls.Extent{Offset: uint64(off), Length: uint64(len(b))})
+		if data == nil {
+			data = b
 		} else {
-			extents = append(extents, calls.Extent{Offset: off, Length: uint64(len(b))})
+			data = append(data, b...)
 		}
-		used += uint64(copy(whole[used:], b)) // never beyond off
 	}
-	return extents, whole[:used], nil
+	return extents, data, nil
 }

@@ -119,6 +119,13 @@ func (m *objectMap) mayExist(n uint64) bool {
 	return m.invalid || n >= m.bits.Len() || m.bits.Get(n) != clsrbd.ObjectNonexistent
 }
 
+// trusted tells whether the map says what there is.
+func (m *objectMap) trusted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.invalid
+}
+
 // state is what the map says of an object.
 func (m *objectMap) state(n uint64) clsrbd.ObjectState {
 	m.mu.Lock()

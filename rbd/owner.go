@@ -277,6 +277,26 @@ func (o *ownership) begin(ctx context.Context, l rados.Lock) error {
 	return nil
 }
 
+// adapt has the owner keep an object map, or cease to, when the feature was
+// switched.
+func (o *ownership) adapt(ctx context.Context) error {
+	v, m := o.img.view.Load(), o.objectMap.Load()
+	if !o.owned() {
+		return nil
+	}
+	switch has := v.has(ObjectMap); {
+	case has && m == nil:
+		m, err := openObjectMap(ctx, o.img, v)
+		if err != nil {
+			return err
+		}
+		o.objectMap.Store(m)
+	case !has && m != nil:
+		o.objectMap.Store(nil) // its lock went with the object
+	}
+	return nil
+}
+
 // drop forgets the lock.
 func (o *ownership) drop(why error) {
 	o.objectMap.Store(nil)

@@ -241,6 +241,12 @@ func (img *Image) operation(m *notify.Message) operation {
 		return long(func(ctx context.Context, p Progress) error { return img.resize(ctx, m.Size, m.AllowShrink, p) })
 	case notify.Flatten:
 		return long(img.flatten)
+	case notify.RebuildObjectMap:
+		return long(img.rebuildObjectMap)
+	case notify.Rename:
+		return short(img.rename)
+	case notify.UpdateFeatures:
+		return short(img.updateFeatures)
 	}
 	return operation{}
 }

@@ -52,6 +52,14 @@ var stories = []struct {
 	{"trash", testTrash},
 	{"metadata", testMetadata},
 	{"extents", testExtents},
+	{"rollback", testRollback},
+	{"features", testFeatures},
+	{"rebuild", testRebuild},
+	{"rename and namespaces", testNames},
+	{"export", testExport},
+	{"export diff", testExportDiff},
+	{"copies", testCopies},
+	{"model", testModel},
 }
 
 func TestStories(t *testing.T) {
