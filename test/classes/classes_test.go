@@ -321,9 +321,6 @@ type env struct {
 // v1 is an envelope of version 1.
 func v1(body ...any) env { return env{1, 1, body} }
 
-// blob is an encoding with its length before it.
-func blob(args ...any) []byte { return encode(args...) }
-
 // encode encodes values in Ceph's way by their types.
 func encode(args ...any) []byte {
 	var e wire.Encoder

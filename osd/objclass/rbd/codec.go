@@ -113,10 +113,6 @@ func readString(c objclass.Context, key string) (v string, err error) {
 	return v, err
 }
 
-func writeString(c objclass.Context, key, v string) error {
-	return writeKey(c, key, func(e *wire.Encoder) { e.Str(v) })
-}
-
 func encodedU64(v uint64) []byte { return encoded(func(e *wire.Encoder) { e.U64(v) }) }
 
 // pageSize is how many keys are listed at once (RBD_MAX_KEYS_READ).
