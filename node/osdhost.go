@@ -146,7 +146,7 @@ func (c *Cluster) storeSize(o Options) uint64 {
 // openStore opens an OSD's store, making it first if there is none.
 func openStore(dir string, size uint64, cluster, disk entity.UUID, id int32, h *osdHost) (*diskstore.Store, error) {
 	opt := diskstore.Options{
-		CacheBytes: 32 << 20, Log: h.log,
+		Log: h.log,
 		Events: diskstore.Events{
 			ChecksumError: func(c objstore.Coll, o object.ID, off uint64) {
 				h.log.Error("checksum error", "coll", c.String(), "object", o.String(), "offset", off)

@@ -61,6 +61,7 @@ func storeMetrics(of func() diskstore.Stats) *metric.Group {
 	level("journal_size", "Bytes that the journal has", func(s *diskstore.Stats) int64 { return s.JournalSize }, metric.Bytes)
 	count("direct_bytes", "Data written to its blocks before the commit", func(s *diskstore.Stats) uint64 { return s.Journal.DirectBytes }, metric.Bytes)
 	count("deferred_bytes", "Data that went through the journal to its blocks", func(s *diskstore.Stats) uint64 { return s.DeferredBytes }, metric.Bytes)
+	level("held_bytes", "Memory of all that waits for a checkpoint", func(s *diskstore.Stats) int64 { return s.HeldBytes }, metric.Bytes)
 	level("pending_bytes", "Data in memory that is not in its blocks yet", func(s *diskstore.Stats) int64 { return int64(s.PendingBytes) }, metric.Bytes)
 	g.LatencyFunc("checkpoint", "Checkpoints, which give journal space back",
 		func() (uint64, time.Duration) { s := of(); return s.Checkpoints, s.CheckpointTime }, metric.Useful)

@@ -83,10 +83,22 @@ func (c *cache) put(k cacheKey, n *onode) {
 	e.n, e.cost = n, cost
 	c.size += cost
 	c.pushFront(e)
-	for c.size > c.limit && c.ring.prev != e {
+	c.shrink(e)
+}
+
+// shrink drops what is too much, but not keep.
+func (c *cache) shrink(keep *cached) {
+	for c.size > c.limit && c.ring.prev != keep && c.ring.prev != &c.ring {
 		last := c.ring.prev
 		last.unlink()
 		delete(c.m, last.key)
 		c.size -= last.cost
 	}
+}
+
+func (c *cache) setLimit(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = n
+	c.shrink(nil)
 }

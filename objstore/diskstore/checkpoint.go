@@ -17,9 +17,6 @@ import (
 // for it, so that the next opening has little to replay.
 const idleCheckpoint = 10 * time.Second
 
-// maxPendingData is how much data waits for a checkpoint before one begins.
-const maxPendingData = 32 << 20
-
 // checkpointer runs checkpoints, one at a time.
 type checkpointer struct {
 	kick  chan struct{}
@@ -71,7 +68,7 @@ func (c *checkpointer) ask() {
 
 // consider asks for a checkpoint if there is enough to do.
 func (c *checkpointer) consider(s *Store) {
-	if used, _ := s.jrnl.Used(); used > s.ringBusy || s.pending.bytes() > maxPendingData {
+	if s.jrnl.HalfFull() {
 		c.ask()
 	}
 }

@@ -17,7 +17,7 @@ import (
 // testOptions are of a small store in memory.
 func testOptions(t testing.TB) diskstore.Options {
 	return diskstore.Options{
-		Size: 64 << 20, JournalSize: 8 << 20, DirectMin: 64 << 10, CacheBytes: 1 << 20,
+		Size: 64 << 20, JournalSize: 8 << 20, DirectMin: 64 << 10, Memory: 8 << 20,
 		Disk: memdisk.New(128 << 20), MetaFS: vfs.NewCrashableMem(), MetaPath: "meta",
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}

@@ -620,7 +620,7 @@ func (x *exec) commit(done func(error)) error {
 	for i := range rec.placed {
 		x.journalData(&jr, &rec.placed[i])
 	}
-	need := journal.Need{Size: journal.Size(&jr), Last: x.last}
+	need := journal.Need{Size: journal.Size(&jr), Held: rec.held(x.batch.Len(), x.batch.Count()), Last: x.last}
 	if size := need.Size; size > journal.MaxRecord(int64(s.super.JournalSize)) {
 		x.rollback()
 		return fmt.Errorf("transaction of %d bytes: %w", size, errTooLarge)
@@ -678,10 +678,11 @@ func (x *exec) journalData(jr *journal.Record, p *placed) {
 		jr.CRCs = append(jr.CRCs, p.crcs...)
 		return
 	}
-	s, run, data := x.s, p.run, p.data
+	s, run := x.s, p.run
 	jr.Direct = append(jr.Direct, journal.Direct{Off: int64(run.Start * blockSize), Data: b, CRCs: p.crcs, Written: func() {
 		s.pending.remove(run)
-		data.Release()
+		p.data.Release()
+		p.data = buffer.Ref{} // or the record would hold it
 	}})
 }
 

@@ -150,7 +150,7 @@ func TestMetadataBehindTheJournal(t *testing.T) {
 	}
 	// The journal's one record is destroyed, and with it what it says is newer
 	// than the metadata: that is the state of a store whose journal was swapped.
-	db, err := pebble.Open("meta", pebbleOptions(fs, 1<<20, s.opt.Log, metaEvents{}))
+	db, err := pebble.Open("meta", pebbleOptions(fs, shareOut(8<<20), s.opt.Log, metaEvents{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,10 +16,6 @@ import (
 // metaFormat is the version of Pebble's files. It only grows.
 const metaFormat = pebble.FormatTableFormatV6
 
-// memTableSize is how much metadata Pebble holds in memory before it writes a
-// table, unless a checkpoint comes first. There are seldom more than two.
-const memTableSize = 16 << 20
-
 // metaEvents is what Pebble tells the store. It may hold its locks meanwhile.
 type metaEvents struct {
 	fatal     func(error) // Pebble cannot go on
@@ -28,14 +24,14 @@ type metaEvents struct {
 
 // pebbleOptions are those that are good for onodes: values of a few hundred
 // bytes, found by their whole key, many of them rewritten soon.
-func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger, on metaEvents) *pebble.Options {
+func pebbleOptions(fs vfs.FS, mem memory, log *slog.Logger, on metaEvents) *pebble.Options {
 	o := &pebble.Options{
 		FS:                    fs,
 		DisableWAL:            true,
 		FormatMajorVersion:    metaFormat,
 		Logger:                &pebbleLog{log, on.fatal},
-		CacheSize:             cacheBytes + 2*memTableSize, // Pebble takes memtables out of it
-		MemTableSize:          memTableSize,
+		CacheSize:             mem.blocks + 2*mem.memTable, // Pebble takes memtables out of it
+		MemTableSize:          uint64(mem.memTable),
 		L0CompactionThreshold: 4,
 		// A batch must never wait: Submit has its record in the journal by then.
 		// What bounds memtables is what records may hold (memory.go), and what

@@ -170,7 +170,8 @@ func (s *Store) open() error {
 		s.super.Size = max(s.opt.Size&^(blockSize-1), s.super.DataOff)
 	}
 	s.opt.Size = s.super.Size
-	s.cache = newCache(int(s.opt.CacheBytes / 2))
+	mem := shareOut(s.opt.Memory)
+	s.cache = newCache(int(mem.onodes))
 	s.room = newMetaRoom(&s.opt, func() {
 		if j := s.waiters.Load(); j != nil {
 			j.Wake()
@@ -233,11 +234,13 @@ func (s *Store) open() error {
 	if s.opt.Mode == WriteAhead {
 		mode = journal.WriteAhead
 	}
-	s.ringBusy = ring.Size / 2
 	s.applying.Store(s.state.seq)
-	s.jrnl = journal.Open(journal.Config{Ring: ring, Mode: mode, Full: s.ckpt.ask, Failed: s.fail}, start, end)
+	s.jrnl = journal.Open(journal.Config{
+		Ring: ring, Mode: mode, MaxHeld: mem.records, Held: s.replayedHeld, Full: s.ckpt.ask, Failed: s.fail,
+	}, start, end)
 	s.waiters.Store(s.jrnl)
 	s.ckpt.start(s)
+	s.ckpt.consider(s) // what was replayed may be a lot
 	return nil
 }
 
@@ -272,7 +275,7 @@ func openMeta(opt *Options, create bool, metaFS vfs.FS, on metaEvents) (*pebble.
 			return nil, err
 		}
 	}
-	o := pebbleOptions(metaFS, opt.CacheBytes/2, opt.Log, on)
+	o := pebbleOptions(metaFS, shareOut(opt.Memory), opt.Log, on)
 	o.ErrorIfNotExists = !create
 	o.ErrorIfExists = create
 	db, err := pebble.Open(opt.MetaPath, o)
@@ -403,6 +406,7 @@ func (s *Store) replay(j journal.Replayed) error {
 		s.opt.Log.Error("a block in the journal is not what was written", "path", s.opt.Disk.Path(), "record", j.Seq, "block", i)
 	}
 	s.records = append(s.records, r)
+	s.replayedHeld += r.held(len(repr), batchCount(repr))
 	s.stats.replayed.Add(1)
 	if j.Seq <= s.state.seq {
 		return nil // Pebble has it

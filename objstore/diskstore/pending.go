@@ -18,7 +18,8 @@ type pendingData struct {
 	blocks int
 }
 
-const pendingBlocks = 64
+// pendingBlocks is few, since blocks that lie alone pay for all of a chunk.
+const pendingBlocks = 16
 
 type pendingChunk struct {
 	refs [pendingBlocks]buffer.Ref
@@ -72,7 +73,7 @@ func (p *pendingData) get(at uint64) (r buffer.Ref, ok bool) {
 	return c.refs[at%pendingBlocks].Retain(), true
 }
 
-// empty reports, fast, that there is nothing.
+// bytes is how much there is.
 func (p *pendingData) bytes() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()

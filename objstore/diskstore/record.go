@@ -133,3 +133,12 @@ func decodeCheckpoint(b []byte) (c checkpoint, err error) {
 	}
 	return c, nil
 }
+
+// batchCount is the number of entries of a Pebble batch: u64 sequence number,
+// u32 count, entries.
+func batchCount(repr []byte) uint32 {
+	if len(repr) < 12 {
+		return 0
+	}
+	return binary.LittleEndian.Uint32(repr[8:])
+}

@@ -34,7 +34,8 @@ type Stats struct {
 	DeferredBytes  uint64 // data that went through the journal to its blocks
 	Checkpoints    uint64
 	CheckpointTime time.Duration
-	PendingBytes   int // data in memory, not in its blocks
+	PendingBytes   int   // data in memory, not in its blocks
+	HeldBytes      int64 // memory of all that waits for a checkpoint
 	CacheHits      uint64
 	CacheMisses    uint64
 	CacheBytes     int
@@ -55,6 +56,7 @@ func (s *Store) Stats() Stats {
 		Checkpoints:    s.stats.checkpoints.Load(),
 		CheckpointTime: time.Duration(s.stats.checkpointTime.Load()),
 		PendingBytes:   s.pending.bytes(),
+		HeldBytes:      s.jrnl.Held(),
 		Replayed:       s.stats.replayed.Load(),
 		ReplayTime:     time.Duration(s.stats.replayMS.Load()) * time.Millisecond,
 	}

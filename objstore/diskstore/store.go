@@ -50,8 +50,9 @@ type Options struct {
 	// DirectMin is the length from which a write goes past the journal; zero is
 	// DefaultDirectMin.
 	DirectMin int
-	// CacheBytes bounds the caches of metadata; zero is DefaultCacheBytes.
-	CacheBytes int64
+	// Memory is the target for all that the store keeps in memory, in bytes; zero
+	// is DefaultMemory. See memory.go.
+	Memory int64
 
 	Log    *slog.Logger
 	Events Events
@@ -75,7 +76,6 @@ type Events struct {
 const (
 	DefaultJournalSize = 128 << 20
 	DefaultDirectMin   = 64 << 10
-	DefaultCacheBytes  = 64 << 20
 
 	minJournal = 1 << 20
 
@@ -97,8 +97,8 @@ func (o *Options) defaults(dir string) {
 	if o.Mode == Direct {
 		o.DirectMin = blockSize
 	}
-	if o.CacheBytes == 0 {
-		o.CacheBytes = DefaultCacheBytes
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -145,14 +145,14 @@ type Store struct {
 	recMu   sync.Mutex
 	records []*record
 
-	failed    atomic.Pointer[error]
-	ckpt      checkpointer
-	fatal     atomic.Bool // Pebble stopped in the middle: it cannot be closed
-	distrust  bool        // what was replayed may be damaged: check it when it is read
-	room      *metaRoom
-	compacted chan struct{}                   // Pebble has ended a compaction
-	waiters   atomic.Pointer[journal.Journal] // jrnl, for room, which may ask before it is open
-	ringBusy  int64                           // above which the journal asks for a checkpoint
+	failed       atomic.Pointer[error]
+	ckpt         checkpointer
+	fatal        atomic.Bool // Pebble stopped in the middle: it cannot be closed
+	distrust     bool        // what was replayed may be damaged: check it when it is read
+	room         *metaRoom
+	compacted    chan struct{}                   // Pebble has ended a compaction
+	waiters      atomic.Pointer[journal.Journal] // jrnl, for room, which may ask before it is open
+	replayedHeld int64                           // memory of the records that were replayed
 }
 
 var _ objstore.Store = (*Store)(nil)

@@ -144,7 +144,7 @@ func roundUp(n int64) int64 { return (n + Block - 1) &^ (Block - 1) }
 type Need struct {
 	Size int64 // in the ring, see Size
 	Held int64 // memory that it holds until it is released
-	Last bool  // it may take the room that is kept back for what makes room
+	Last bool  // it may take the room that is kept back for what makes room, and hold more
 }
 
 // Config is how a journal is opened.
@@ -267,12 +267,12 @@ func (j *Journal) Reserve(n Need, giveUp func() error) error {
 
 // noRoom reports whether something must be released before n fits.
 func (j *Journal) noRoom(n Need) bool {
-	room := j.cfg.Ring.Size - Block
-	if !n.Last {
-		room -= Spare(j.cfg.Ring.Size)
-	}
 	// A group that does not fit before the end wastes at most its size.
-	return j.used()+2*(j.worst+n.Size) > room || j.cfg.MaxHeld > 0 && j.held > 0 && j.held+n.Held > j.cfg.MaxHeld
+	used, room := j.used()+2*(j.worst+n.Size), j.cfg.Ring.Size-Block
+	if n.Last {
+		return used > room
+	}
+	return used > room-Spare(j.cfg.Ring.Size) || j.cfg.MaxHeld > 0 && j.held > 0 && j.held+n.Held > j.cfg.MaxHeld
 }
 
 // Released waits until a record and all before it have been released. giveUp is
@@ -584,11 +584,27 @@ func (j *Journal) Used() (used, size int64) {
 	return j.used(), j.cfg.Ring.Size
 }
 
+// HalfFull reports whether half of the ring, or of the memory that records may
+// hold, is taken.
+func (j *Journal) HalfFull() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.used() > j.cfg.Ring.Size/2 || j.cfg.MaxHeld > 0 && j.held > j.cfg.MaxHeld/2
+}
+
 // Held is the memory that records hold.
 func (j *Journal) Held() int64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.held
+}
+
+// SetMaxHeld changes how much records may hold.
+func (j *Journal) SetMaxHeld(n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cfg.MaxHeld = n
+	j.cond.Broadcast()
 }
 
 // Wait returns once a record is durable, or with the journal's error.
