@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -48,6 +49,9 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 			if o.OSDSize < 0 {
 				return fmt.Errorf("--osd-size %d: want a positive number of bytes", o.OSDSize)
 			}
+			if o.Memory < 0 {
+				return fmt.Errorf("--memory %d: want a positive number of bytes", o.Memory)
+			}
 			if detach {
 				return startDetached(cmd.OutOrStdout(), o.Dir, level, o)
 			}
@@ -55,6 +59,7 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 			if err := lvl.UnmarshalText([]byte(level)); err != nil {
 				return fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
 			}
+			o.MemoryLimit = limitMemory
 			o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: lvl}))
 			ready := func(err error) {
 				if err == nil {
@@ -74,11 +79,20 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 	f.StringVar(&o.Listen, "listen", "", "ADDR or ADDR:PORT to listen on; the port is the monitor's (default 127.0.0.1, or as before)")
 	f.StringVar(&o.Metrics, "metrics", "127.0.0.1:0", "loopback address of the Prometheus metrics; empty for none")
 	f.Int64Var(&o.OSDSize, "osd-size", 0, "size of the data file of each new OSD in bytes (default: what the file system has free, at most 1 TiB)")
+	f.Int64Var(&o.Memory, "memory", 0, "bytes of memory to stay below (default 64 MiB, and 192 MiB for each OSD)")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&detach, "detach", false, "return once the cluster serves; it goes on in the background")
 	f.IntVar(&readyFD, "ready-fd", 0, "")
 	f.MarkHidden("ready-fd")
 	return cmd
+}
+
+// limitMemory tells the garbage collector how much there may be, unless the
+// environment has. An eighth is for what it does not see, and for its being late.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes - bytes/8)
+	}
 }
 
 // serve runs the cluster until the context ends or a daemon fails.
@@ -163,7 +177,7 @@ func startDetached(out io.Writer, dir, level string, o node.Options) error {
 	}
 	defer r.Close()
 	args := []string{"up", "--dir", dir, "--osds", strconv.Itoa(o.OSDs), "--listen", o.Listen, "--metrics", o.Metrics,
-		"--osd-size", strconv.FormatInt(o.OSDSize, 10), "--log-level", level, "--ready-fd", "3"}
+		"--osd-size", strconv.FormatInt(o.OSDSize, 10), "--memory", strconv.FormatInt(o.Memory, 10), "--log-level", level, "--ready-fd", "3"}
 	child := exec.Command(self, args...)
 	child.Stdout, child.Stderr = logFile, logFile
 	child.ExtraFiles = []*os.File{w}

@@ -34,6 +34,12 @@ type Policy struct {
 	// MaxInflight bounds the bytes of received messages whose buffers this
 	// connection's handler has not released; reading stops above it. 0: 64 MiB.
 	MaxInflight int64
+	// Budget bounds the same over all connections that share it; may be nil.
+	Budget *Budget
+	// MaxQueued, of a lossy session, is the number of bytes waiting to be sent
+	// above which nothing more is read: who does not take answers gets no more
+	// questions in. 0: no bound.
+	MaxQueued int64
 }
 
 // Config is what a Messenger needs to know. Name, Auth and Handler are

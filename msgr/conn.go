@@ -45,7 +45,8 @@ type Conn struct {
 	link     *link // nil between links
 	state    session.State
 	outbox   session.Outbox[*Message]
-	queued   int64 // bytes in outbox
+	queued   int64         // bytes in outbox
+	drained  chan struct{} // has a token when queued went down
 	ackedSeq uint64
 	ackTimer *time.Timer
 	ackArmed bool
@@ -67,9 +68,9 @@ type peerInfo struct {
 func (m *Messenger) newConn(peer entity.Type, incoming bool) *Conn {
 	c := &Conn{
 		m: m, incoming: incoming, peer: peer, policy: m.policy(peer),
-		token: make(chan struct{}, 1), finished: make(chan struct{}),
+		token: make(chan struct{}, 1), finished: make(chan struct{}), drained: make(chan struct{}, 1),
 	}
-	c.credit = newCredit(c.policy.MaxInflight)
+	c.credit = newCredit(c.policy.MaxInflight, c.policy.Budget)
 	return c
 }
 
@@ -104,6 +105,24 @@ func (c *Conn) Queued() (messages int, bytes int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.outbox.Unsent() + c.outbox.Unacked(), c.queued
+}
+
+// awaitQueue waits until little enough is queued. It reports false if stop was
+// closed before.
+func (c *Conn) awaitQueue(stop <-chan struct{}) bool {
+	if !c.policy.Lossy || c.policy.MaxQueued == 0 {
+		return true
+	}
+	for {
+		if _, n := c.Queued(); n <= c.policy.MaxQueued {
+			return true
+		}
+		select {
+		case <-c.drained:
+		case <-stop:
+			return false
+		}
+	}
 }
 
 // PeerName is the type that the peer told, and its number: of a daemon that was

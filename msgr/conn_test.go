@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -488,5 +489,97 @@ func TestSendBody(t *testing.T) {
 	}
 	if time.Since(m.Received) > time.Minute {
 		t.Errorf("received at %v", m.Received)
+	}
+}
+
+// Who does not take answers gets no more questions in, and no more of the
+// other side's memory.
+func TestAnswersThatAreNotTaken(t *testing.T) {
+	t.Parallel()
+	const limit, size, messages = 200_000, 50_000, 1000
+	server := newServer(t, Config{Policy: func(entity.Type) Policy { return Policy{Lossy: true, MaxQueued: limit} }})
+	var most atomic.Int64
+	server.onRecv = func(c *Conn, m *Message) {
+		m.Release()
+		c.Send(&Message{Type: 2, Data: buffer.ListOf(make([]byte, size))})
+		if _, n := c.Queued(); n > most.Load() {
+			most.Store(n)
+		}
+	}
+	client := newClient(t, Config{})
+	first, goOn := make(chan struct{}), make(chan struct{})
+	var got atomic.Int64
+	done := make(chan struct{})
+	client.onRecv = func(_ *Conn, m *Message) {
+		m.Release()
+		switch got.Add(1) {
+		case 1:
+			close(first)
+			<-goOn
+		case messages:
+			close(done)
+		}
+	}
+	c := client.dial(t, server)
+	for range messages {
+		c.Send(&Message{Type: 1})
+	}
+	<-first
+	// With the sockets full the server stops. That cannot be seen, but that it
+	// goes on again can.
+	close(goOn)
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("only %d answers came", got.Load())
+	}
+	if n := most.Load(); n > limit+size {
+		t.Errorf("%d bytes were queued, the limit is %d", n, limit)
+	}
+}
+
+// What an answer will take counts as if it had come with the message.
+func TestCharge(t *testing.T) {
+	t.Parallel()
+	budget := NewBudget(1 << 30)
+	server := newServer(t, Config{Policy: func(entity.Type) Policy { return Policy{Lossy: true, MaxInflight: 100_000, Budget: budget} }})
+	came, in := make(chan struct{}, 10), make(chan *Message, 10)
+	server.onRecv = func(c *Conn, m *Message) {
+		came <- struct{}{}
+		if m.Charge(60_000) {
+			in <- m
+		} else {
+			m.Release()
+			in <- nil
+		}
+	}
+	client := newClient(t, Config{})
+	c := client.dial(t, server)
+	session := server.want(t, "opened").c
+	for range 3 {
+		c.Send(&Message{Type: 1, Front: make([]byte, 5000)})
+	}
+	for range 2 {
+		m := <-in
+		if len(in) > 0 {
+			t.Fatal("the next one did not wait")
+		}
+		if n := budget.Held(); n < 65_000 || n > 75_000 {
+			t.Errorf("%d bytes are taken", n)
+		}
+		m.Release()
+	}
+	last := <-in
+	c.Send(&Message{Type: 1})
+	for range 4 {
+		<-came
+	}
+	session.Close() // while it waits
+	if m := <-in; m != nil {
+		t.Error("it got what was not there")
+	}
+	last.Release()
+	if n := budget.Held(); n != 0 {
+		t.Errorf("%d bytes are taken in the end", n)
 	}
 }

@@ -29,9 +29,9 @@
 //
 // A received message lies in pooled buffers: front and middle in one, the data
 // in another (in secure mode all in one). The handler releases it. What the
-// handler of one Conn holds is bounded by Policy.MaxInflight; above it the
-// connection is not read. What is queued to be sent is bounded by whoever sends:
-// see [Conn.Queued].
+// handler of one Conn holds is bounded by Policy.MaxInflight, what those of many
+// hold by a [Budget] that they share; above it the connection is not read. What
+// is queued to be sent is bounded by whoever sends: see [Conn.Queued].
 //
 // No compatibility promise.
 package msgr

@@ -20,8 +20,9 @@ type link struct {
 	active atomic.Int64 // when something last came or went
 
 	// The reader's.
-	in source
-	rx *frame.Reader
+	in      source
+	rx      *frame.Reader
+	charged int64 // to the credit, for a message that is on its way
 
 	out outgoing
 
@@ -56,7 +57,14 @@ func (l *link) serve() error {
 	l.shut(err)
 	writer.Wait()
 	l.rx.Drop()
+	l.discharge()
 	return l.err
+}
+
+// discharge gives back what a message that has not come took.
+func (l *link) discharge() {
+	l.c.credit.give(l.charged)
+	l.charged = 0
 }
 
 // read takes frames until the connection fails.
@@ -70,16 +78,17 @@ func (l *link) read() error {
 			return err
 		}
 		if ev == frame.Announced {
-			if !l.c.credit.take(l.rx.Size(), l.stop) {
+			if !l.c.awaitQueue(l.stop) || !l.c.credit.take(l.rx.Size(), l.stop) {
 				return ErrClosed
 			}
+			l.charged = l.rx.Size()
 			ev = l.rx.Accept()
 		}
 		switch ev {
 		case frame.Message:
 			l.message()
 		case frame.Aborted:
-			l.c.credit.give(l.rx.Size())
+			l.discharge()
 			l.rx.Next()
 		case frame.Control:
 			if err := l.control(l.rx.Tag(), l.rx.Payload()); err != nil {
@@ -98,8 +107,9 @@ func (l *link) message() {
 	l.c.traffic.bytesIn.Add(uint64(l.rx.Size()))
 	m := &Message{
 		Type: h.Type, Version: h.Version, Compat: h.Compat, Priority: h.Priority, TID: h.TID, DataOff: h.DataOff,
-		Seq: h.Seq, Received: now, credit: l.c.credit, cost: l.rx.Size(),
+		Seq: h.Seq, Received: now, credit: l.c.credit, cost: l.rx.Size(), stop: l.stop,
 	}
+	l.charged = 0 // it is the message's now
 	parts := l.rx.Take(m.data[:0])
 	m.Front, m.Middle, m.frame, m.Data = parts.Front, parts.Middle, parts.Body, parts.Data
 	ack := h.AckSeq

@@ -125,6 +125,12 @@ func (l *link) take() bool {
 		size += int(m.size()) + 128
 		now.messages = append(now.messages, numbered{m, seq})
 	}
+	if c.policy.MaxQueued > 0 {
+		select {
+		case c.drained <- struct{}{}:
+		default:
+		}
+	}
 	now.ack = o.ackDue && len(now.messages) == 0 // else it goes with them
 	o.ackDue = false
 	if now.ack || len(now.messages) > 0 {

@@ -27,6 +27,7 @@ type Message struct {
 	data   [1]buffer.Ref // room for Data, mostly; never cleared, since retained Data is in it
 	credit *credit       // what a received message is charged to
 	cost   int64
+	stop   <-chan struct{} // ends waiting for credit
 }
 
 // Release gives the buffers of a received message back. Front, Middle and Data
@@ -39,6 +40,23 @@ func (m *Message) Release() {
 		m.credit.give(m.cost)
 	}
 	m.Front, m.Middle, m.Data, m.frame, m.credit = nil, nil, nil, buffer.Ref{}, nil
+}
+
+// Charge counts n bytes that the answer will take as if they had come with the
+// message, until Release. It waits while that is too much, and reports false if
+// the connection ends meanwhile. It may be called in Handler.Receive only.
+func (m *Message) Charge(n int64) bool {
+	if n <= 0 || m.credit == nil {
+		return true
+	}
+	// The whole is taken anew, so that a message alone is never too large.
+	m.credit.give(m.cost)
+	if !m.credit.take(m.cost+n, m.stop) {
+		m.credit = nil
+		return false
+	}
+	m.cost += n
+	return true
 }
 
 // size is the number of bytes that wait while m is queued.

@@ -32,7 +32,11 @@ type Options struct {
 	Listen  string // see ParseListen; empty: loopback, or as before
 	Metrics string // loopback address of the Prometheus endpoint; empty: none
 	OSDSize int64  // bytes, of each new OSD; 0: what the file system has free
-	Log     *slog.Logger
+	Memory  int64  // bytes that the process should stay below; 0: 64 MiB, and 192 MiB for each OSD
+	// MemoryLimit, if set, is called with the memory target of the process, at the
+	// start and when it changes.
+	MemoryLimit func(bytes int64)
+	Log         *slog.Logger
 	// Opened is called once the directory is this process's.
 	Opened func(*Dir) error
 }
@@ -47,6 +51,7 @@ type Cluster struct {
 	osds      []*osdHost
 	admin     []*AdminSocket
 	metrics   *MetricsServer
+	memory    memory
 
 	failOnce sync.Once
 	failed   chan struct{}
@@ -121,6 +126,8 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 	if err := c.identify(o); err != nil {
 		return c, err
 	}
+	c.memory.limit = o.MemoryLimit
+	c.memory.add(monMemory)
 	if err := c.startMon(ctx); err != nil {
 		return c, err
 	}

@@ -52,6 +52,11 @@ type osdHost struct {
 	metrics metric.Registry
 	logged  atomic.Uint64 // entries for the cluster's log
 
+	share   int64        // memory, if osd_memory_target is not set
+	target  atomic.Int64 // what it keeps to
+	clients *msgr.Budget // what requests of clients may take of it
+	memory  *memory      // of the process
+
 	ctx     context.Context // ends with stop
 	cancel  context.CancelFunc
 	stop    chan struct{}
@@ -113,6 +118,10 @@ func (c *Cluster) startOSD(ctx context.Context, e OSDEntry, o Options) (*osdHost
 	h := &osdHost{
 		id: e.ID, log: log, fsid: fsid, failed: c.fail, in: newInbox[osd.Event](osdInflight),
 		stop: make(chan struct{}), stopped: make(chan struct{}), options: config.New(name, hostname()),
+		memory: &c.memory, clients: msgr.NewBudget(0),
+	}
+	if h.share, err = o.osdShare(len(c.id.OSDs)); err != nil {
+		return fail(err)
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.fetches = fetches{h: h, waiting: map[uint64]*fetching{}, peers: map[int32]*fetchPeer{}}
@@ -146,7 +155,7 @@ func (c *Cluster) storeSize(o Options) uint64 {
 // openStore opens an OSD's store, making it first if there is none.
 func openStore(dir string, size uint64, cluster, disk entity.UUID, id int32, h *osdHost) (*diskstore.Store, error) {
 	opt := diskstore.Options{
-		Log: h.log,
+		Memory: storeShare(h.share), Log: h.log,
 		Events: diskstore.Events{
 			ChecksumError: func(c objstore.Coll, o object.ID, off uint64) {
 				h.log.Error("checksum error", "coll", c.String(), "object", o.String(), "offset", off)
@@ -216,8 +225,12 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	}
 	h.msgr, err = msgr.New(msgr.Config{
 		Name: entity.Name{Type: entity.OSD, Num: int64(h.id)}, Addrs: addrs,
-		Policy: func(entity.Type) msgr.Policy {
-			return msgr.Policy{Lossy: true, Stateless: true, Required: requiredFeatures}
+		Policy: func(peer entity.Type) msgr.Policy {
+			p := msgr.Policy{Lossy: true, Stateless: true, Required: requiredFeatures}
+			if peer == entity.Client {
+				p.Budget, p.MaxQueued = h.clients, maxReplies
+			}
+			return p
 		},
 		Auth: &authenticator{
 			acceptor:  &cephx.ServiceAcceptor{Service: entity.OSD, Secrets: h.mons.Rotating()},
@@ -235,6 +248,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 		return err
 	}
 	h.options.SetCentral(h.mons.Options())
+	h.fitMemory()
 	h.osd, err = osd.New(osd.Config{
 		ID: h.id, Public: addrs, Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(c.id.OSDs) > 1, Options: h.options,
 		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
@@ -249,6 +263,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	h.metrics.Add(h.osd.Metrics())
 	h.metrics.Add(storeMetrics(h.store.Stats))
 	h.metrics.Add(msgrMetrics("msgr", h.msgr.Stats))
+	h.metrics.Add(memoryMetrics(h))
 	for _, s := range h.osd.Shards() {
 		h.shards = append(h.shards, h.newShard(s))
 	}
@@ -393,6 +408,7 @@ func (h *osdHost) fromMon(_ *msgr.Conn, m *msgr.Message, _ msg.Body) {
 	switch b := body.(type) {
 	case *msg.Config:
 		h.options.SetCentral(b.Options)
+		h.fitMemory()
 		return
 	case *msg.OSDMap:
 		newest := uint32(0)
@@ -535,6 +551,10 @@ func (h *osdHandler) Receive(c *msgr.Conn, m *msgr.Message) {
 	switch b := body.(type) {
 	case *msg.OSDOp:
 		if s == nil {
+			m.Release()
+			return
+		}
+		if !m.Charge(replyCost(b)) {
 			m.Release()
 			return
 		}

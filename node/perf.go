@@ -40,6 +40,14 @@ func msgrMetrics(name string, of func() msgr.Stats) *metric.Group {
 	return g
 }
 
+// memoryMetrics are about an OSD's share of the memory.
+func memoryMetrics(h *osdHost) *metric.Group {
+	g := metric.NewGroup("memory")
+	g.GaugeFunc("target_bytes", "Memory that the OSD keeps to", func() int64 { return h.target.Load() }, metric.Bytes, metric.Useful)
+	g.GaugeFunc("client_request_bytes", "Requests of clients that are not done", h.clients.Held, metric.Bytes, metric.Useful)
+	return g
+}
+
 // storeMetrics are the counters of an OSD's store.
 func storeMetrics(of func() diskstore.Stats) *metric.Group {
 	g := metric.NewGroup("diskstore")

@@ -620,7 +620,7 @@ func (x *exec) commit(done func(error)) error {
 	for i := range rec.placed {
 		x.journalData(&jr, &rec.placed[i])
 	}
-	need := journal.Need{Size: journal.Size(&jr), Held: rec.held(x.batch.Len(), x.batch.Count()), Last: x.last}
+	need := rec.need(journal.Size(&jr), x.batch.Len(), x.batch.Count(), x.last)
 	if size := need.Size; size > journal.MaxRecord(int64(s.super.JournalSize)) {
 		x.rollback()
 		return fmt.Errorf("transaction of %d bytes: %w", size, errTooLarge)

@@ -1,5 +1,7 @@
 package diskstore
 
+import "github.com/pulpo-storage/pulpo/objstore/diskstore/journal"
+
 // Memory.
 //
 // A store keeps to a target, [Options.Memory]:
@@ -10,11 +12,11 @@ package diskstore
 //	            rode in the journal, and metadata in memtables. With half of
 //	            that a checkpoint begins; when all is taken Submit waits, and with
 //	            it those who wait for Submit, up to the clients
-//	the rest    what is under way: groups of the journal, a checkpoint's buffer,
-//	            reads, and indexes
+//	a quarter   large data on its way to the disk; when that is taken Submit
+//	            waits too
 //
-// Large data, which goes past the journal, is not counted here but with the
-// message that brought it: whoever sends it has not been answered yet.
+// What reads return, the journal's buffer and a checkpoint's come on top: some
+// MiB, and what those who read hold.
 
 // DefaultMemory is the target of a store that is given none.
 const DefaultMemory = 128 << 20
@@ -27,12 +29,13 @@ type memory struct {
 	onodes, blocks int64
 	memTable       int64 // one of Pebble's, at most
 	records        int64
+	direct         int64
 }
 
 func shareOut(target int64) memory {
 	target = max(target, minMemory)
 	return memory{
-		onodes: target / 8, blocks: target / 8, records: target / 2,
+		onodes: target / 8, blocks: target / 8, records: target / 2, direct: target / 4,
 		// While one is flushed another is filled.
 		memTable: min(target/16, 16<<20),
 	}
@@ -43,7 +46,7 @@ func shareOut(target int64) memory {
 func (s *Store) SetMemory(target int64) {
 	m := shareOut(target)
 	s.cache.setLimit(int(m.onodes))
-	s.jrnl.SetMaxHeld(m.records)
+	s.jrnl.SetMemory(m.records, m.direct)
 }
 
 // What is held beside the bytes that are counted, about.
@@ -53,12 +56,14 @@ const (
 	metaItemCost = 64  // an entry in a memtable
 )
 
-// held is the memory that a record holds until a checkpoint has passed it.
-func (r *record) held(batch int, items uint32) int64 {
-	n := int64(recordCost+batch) + metaItemCost*int64(items)
+// need is what a record of so many bytes in the journal takes.
+func (r *record) need(size int64, batch int, items uint32, last bool) journal.Need {
+	n := journal.Need{Size: size, Held: int64(recordCost+batch) + metaItemCost*int64(items), Last: last}
 	for i := range r.placed {
-		if p := &r.placed[i]; !p.direct {
-			n += int64(p.run.Len) * (blockSize + blockCost)
+		if p := &r.placed[i]; p.direct {
+			n.Direct += int64(p.run.Len) * blockSize
+		} else {
+			n.Held += int64(p.run.Len) * (blockSize + blockCost)
 		}
 	}
 	return n

@@ -236,7 +236,7 @@ func (s *Store) open() error {
 	}
 	s.applying.Store(s.state.seq)
 	s.jrnl = journal.Open(journal.Config{
-		Ring: ring, Mode: mode, MaxHeld: mem.records, Held: s.replayedHeld, Full: s.ckpt.ask, Failed: s.fail,
+		Ring: ring, Mode: mode, MaxHeld: mem.records, MaxDirect: mem.direct, Held: s.replayedHeld, Full: s.ckpt.ask, Failed: s.fail,
 	}, start, end)
 	s.waiters.Store(s.jrnl)
 	s.ckpt.start(s)
@@ -406,7 +406,7 @@ func (s *Store) replay(j journal.Replayed) error {
 		s.opt.Log.Error("a block in the journal is not what was written", "path", s.opt.Disk.Path(), "record", j.Seq, "block", i)
 	}
 	s.records = append(s.records, r)
-	s.replayedHeld += r.held(len(repr), batchCount(repr))
+	s.replayedHeld += r.need(0, len(repr), batchCount(repr), false).Held
 	s.stats.replayed.Add(1)
 	if j.Seq <= s.state.seq {
 		return nil // Pebble has it

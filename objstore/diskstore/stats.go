@@ -36,6 +36,7 @@ type Stats struct {
 	CheckpointTime time.Duration
 	PendingBytes   int   // data in memory, not in its blocks
 	HeldBytes      int64 // memory of all that waits for a checkpoint
+	DirectBytes    int64 // memory of data on its way to its blocks past the journal
 	CacheHits      uint64
 	CacheMisses    uint64
 	CacheBytes     int
@@ -56,10 +57,10 @@ func (s *Store) Stats() Stats {
 		Checkpoints:    s.stats.checkpoints.Load(),
 		CheckpointTime: time.Duration(s.stats.checkpointTime.Load()),
 		PendingBytes:   s.pending.bytes(),
-		HeldBytes:      s.jrnl.Held(),
 		Replayed:       s.stats.replayed.Load(),
 		ReplayTime:     time.Duration(s.stats.replayMS.Load()) * time.Millisecond,
 	}
+	st.HeldBytes, st.DirectBytes = s.jrnl.Held()
 	s.cache.mu.Lock()
 	st.CacheHits, st.CacheMisses, st.CacheBytes = s.cache.hits, s.cache.misses, s.cache.size
 	s.cache.mu.Unlock()

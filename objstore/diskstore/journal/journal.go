@@ -142,17 +142,19 @@ func roundUp(n int64) int64 { return (n + Block - 1) &^ (Block - 1) }
 
 // Need is what a record takes until it is released.
 type Need struct {
-	Size int64 // in the ring, see Size
-	Held int64 // memory that it holds until it is released
-	Last bool  // it may take the room that is kept back for what makes room, and hold more
+	Size   int64 // in the ring, see Size
+	Held   int64 // memory that it holds until it is released
+	Direct int64 // memory that it holds until it is durable: its direct data
+	Last   bool  // it may take the room that is kept back for what makes room, and hold more
 }
 
 // Config is how a journal is opened.
 type Config struct {
-	Ring    Ring
-	Mode    Mode
-	MaxHeld int64 // memory that records may hold; one alone may hold more; zero: no bound
-	Held    int64 // what the records hold that are there already
+	Ring      Ring
+	Mode      Mode
+	MaxHeld   int64 // memory that records may hold; one alone may hold more; zero: no bound
+	MaxDirect int64 // and the same for direct data
+	Held      int64 // what the records hold that are there already
 	// Full is called when there is no room until Release has made some. Failed is
 	// called once, when the journal can write no more, before the callbacks of the
 	// records that are lost. Both are called with no lock held and must not block.
@@ -169,6 +171,7 @@ type group struct {
 	at     []time.Time // when each was appended
 	worst  int64       // what was reserved
 	held   int64
+	room   int64 // of direct data
 	count  int
 }
 
@@ -216,6 +219,7 @@ type Journal struct {
 	marks   []mark // of groups after tail
 	worst   int64  // sum of what is reserved or in groups not yet written
 	held    int64  // memory of all that is reserved or not released
+	direct  int64  // memory of direct data that is reserved or not durable
 	freed   uint64 // number of the last record that was released
 	waiting int    // in Reserve or Released
 	err     error
@@ -256,11 +260,13 @@ func (j *Journal) Reserve(n Need, giveUp func() error) error {
 		if j.noRoom(n) {
 			return false, true
 		}
-		return j.worst == 0 || j.worst+n.Size <= maxPending, false
+		ok = j.worst == 0 || j.worst+n.Size <= maxPending
+		return ok && (j.direct == 0 || j.direct+n.Direct <= j.cfg.MaxDirect || j.cfg.MaxDirect == 0), false
 	}, giveUp)
 	if err == nil {
 		j.worst += n.Size
 		j.held += n.Held
+		j.direct += n.Direct
 	}
 	return err
 }
@@ -330,6 +336,7 @@ func (j *Journal) Unreserve(n Need) {
 	defer j.mu.Unlock()
 	j.worst -= n.Size
 	j.held -= n.Held
+	j.direct -= n.Direct
 	j.cond.Broadcast()
 }
 
@@ -360,6 +367,7 @@ func (j *Journal) Append(r *Record, n Need) uint64 {
 	g.at = append(g.at, time.Now())
 	g.worst += n.Size
 	g.held += n.Held
+	g.room += n.Direct
 	g.count++
 	j.next++
 	if g.count == 1 {
@@ -440,6 +448,7 @@ func (j *Journal) finish(g *group, head, n int64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.worst -= g.worst
+	j.direct -= g.room
 	if err != nil {
 		j.err = err
 	} else {
@@ -592,18 +601,18 @@ func (j *Journal) HalfFull() bool {
 	return j.used() > j.cfg.Ring.Size/2 || j.cfg.MaxHeld > 0 && j.held > j.cfg.MaxHeld/2
 }
 
-// Held is the memory that records hold.
-func (j *Journal) Held() int64 {
+// Held is the memory that records hold, and that of direct data.
+func (j *Journal) Held() (held, direct int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.held
+	return j.held, j.direct
 }
 
-// SetMaxHeld changes how much records may hold.
-func (j *Journal) SetMaxHeld(n int64) {
+// SetMemory changes MaxHeld and MaxDirect.
+func (j *Journal) SetMemory(held, direct int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.cfg.MaxHeld = n
+	j.cfg.MaxHeld, j.cfg.MaxDirect = held, direct
 	j.cond.Broadcast()
 }
 
