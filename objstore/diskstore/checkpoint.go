@@ -97,7 +97,9 @@ func (s *Store) checkpoint() error {
 	c := &s.ckpt
 	c.run.Lock()
 	defer c.run.Unlock()
-	to := s.jrnl.Durable()
+	s.applied.Lock()
+	to := s.jrnl.Durable() // of these Pebble has the batches
+	s.applied.Unlock()
 	records := s.recordsBefore(to.Seq)
 	if len(records) == 0 {
 		return nil

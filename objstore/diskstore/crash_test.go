@@ -3,6 +3,7 @@ package diskstore_test
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -238,4 +239,45 @@ func runHistory(t *testing.T, m *machine, seed uint64, n, every int) ([]cut, *hi
 	m.disk.SetHook(nil)
 	cuts = append(cuts, cut{m.crash(seed, 0), ops, int(acked.Load())})
 	return cuts, h
+}
+
+// A record may be durable before Pebble has its batch, if that is large. A
+// checkpoint at that moment must not pass the record.
+func TestCheckpointBeforeTheBatchIsApplied(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.opt.Size, m.opt.JournalSize, m.disk = 48<<20, 16<<20, memdisk.New(64<<20)
+	m.opt.Disk = m.disk
+	s := create(t, m.opt)
+	for round := range 10 {
+		var kvs []objstore.KV
+		for k := range 20000 {
+			kvs = append(kvs, objstore.KV{Key: fmt.Sprint(round, k), Value: []byte("value")})
+		}
+		var tx objstore.Txn
+		tx.OmapSet(objstore.MetaColl, name(1), kvs)
+		left := make(chan *machine, 1)
+		if err := s.Submit(&tx, func(err error) {
+			if err == nil {
+				err = s.Checkpoint()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			left <- m.crash(uint64(round), 0)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		after, err := diskstore.Open("", (<-left).opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		must(t, after.OmapScan(objstore.MetaColl, name(1), "", func(string, []byte) bool { n++; return true }))
+		if n != (round+1)*len(kvs) {
+			t.Fatalf("%d keys after %d rounds", n, round+1)
+		}
+		must(t, after.Close())
+	}
+	must(t, s.Close())
 }

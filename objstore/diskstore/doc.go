@@ -40,6 +40,8 @@
 //     blocks it refers to may hold nothing yet. Since memtables are flushed when
 //     Pebble likes, the file system under it makes the sync of a table wait for
 //     the journal (meta.go).
+//   - A checkpoint passes a record only when Pebble has its batch: the journal may
+//     be faster (Store.applied).
 //   - A block that was given up is not handed out before the checkpoint has passed
 //     the record that did it. Until then a replay may write to it, or return to a
 //     state that needs it.
@@ -48,13 +50,13 @@
 //   - Onodes in the cache, and those handed out by it, never change; a transaction
 //     makes new ones. So readers need no lock.
 //
-// Lock order: Store.mu, then any of the locks of the cache, the pending data, the
-// space, the records and the journal, which are leaves. Submit holds Store.mu
-// throughout, also where it waits for room in the journal or for a checkpoint to
-// give blocks back; the journal's and the checkpoint's goroutines never take it.
-// That wait is the backpressure of the store: with the journal full, memory holds
-// at most the journal's size in data. What happens when a file system is full is
-// told in room.go.
+// Lock order: Store.mu, then Store.applied, then any of the locks of the cache,
+// the pending data, the space, the records and the journal, which are leaves.
+// Submit holds Store.mu throughout, also where it waits for room in the journal or
+// for a checkpoint to give blocks back; the journal's and the checkpoint's
+// goroutines never take it. That wait is the backpressure of the store: memory
+// keeps to its target (memory.go). What happens when a file system is full is told
+// in room.go.
 //
 // No compatibility promise for the API; the format has feature bits.
 package diskstore

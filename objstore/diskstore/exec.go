@@ -643,6 +643,7 @@ func (x *exec) commit(done func(error)) error {
 	s.recMu.Lock()
 	s.records = append(s.records, rec)
 	s.recMu.Unlock()
+	s.applied.Lock()
 	s.applying.Store(rec.seq)
 	if seq := s.jrnl.Append(&jr, need); seq != rec.seq {
 		panic(fmt.Sprintf("BUG: record %d has number %d in the journal", rec.seq, seq))
@@ -650,6 +651,7 @@ func (x *exec) commit(done func(error)) error {
 	if err := s.db.Apply(x.batch, pebble.NoSync); err != nil {
 		s.fail(fmt.Errorf("metadata: %w", err))
 	}
+	s.applied.Unlock()
 	for i := range x.works {
 		w := &x.works[i]
 		if w.cur != w.old {

@@ -141,6 +141,10 @@ type Store struct {
 	exec     exec
 	applying atomic.Uint64 // number of the record that is going to Pebble
 
+	// applied is held from a record's entry into the journal until Pebble has its
+	// batch: who holds it sees no record in one and not in the other.
+	applied sync.Mutex
+
 	// Records that the checkpoint has not passed, in order.
 	recMu   sync.Mutex
 	records []*record
