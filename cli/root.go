@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,11 +16,12 @@ import (
 	"github.com/pulpo-storage/pulpo/cli/crushcmd"
 	"github.com/pulpo-storage/pulpo/cli/nbdcmd"
 	"github.com/pulpo-storage/pulpo/cli/radoscmd"
+	"github.com/pulpo-storage/pulpo/cli/rbdcmd"
 	"github.com/pulpo-storage/pulpo/cli/storecmd"
 )
 
-// Main runs the command line and returns the exit code: 0, or 1 after one
-// clear line on stderr.
+// Main runs the command line and returns the exit code: 0, or after one clear
+// line on stderr 1 or what the subcommand says.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -29,6 +31,11 @@ func Main(args []string) int {
 		// A subcommand that has said it all returns an error without words.
 		if err.Error() != "" {
 			fmt.Fprintln(os.Stderr, "pulpo:", err)
+		}
+		// Tools that stand for Ceph's have their exit codes.
+		var coded interface{ ExitCode() int }
+		if errors.As(err, &coded) {
+			return coded.ExitCode()
 		}
 		return 1
 	}
@@ -43,6 +50,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUp(), newDown(), newStatus(), crushcmd.New(), nbdcmd.New(), radoscmd.New(), storecmd.New())
+	root.AddCommand(newUp(), newDown(), newStatus(), crushcmd.New(), nbdcmd.New(), radoscmd.New(), rbdcmd.New(), storecmd.New())
 	return root
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/pulpo-storage/pulpo/clsrbd"
@@ -323,7 +322,7 @@ func (img *Image) importDiff(ctx context.Context, r io.Reader, progress Progress
 		return invalid("the diff begins with snapshot %s, which is not there", d.From)
 	}
 	if d.To != "" && v.snapNamed(d.To) != nil {
-		return fmt.Errorf("snapshot %s: %w", d.To, errno.EEXIST)
+		return &SnapshotExistsError{d.To}
 	}
 	if v.size != d.Size {
 		if err := img.Resize(ctx, d.Size, ResizeOptions{AllowShrink: true}); err != nil {
@@ -350,6 +349,14 @@ func (img *Image) importDiff(ctx context.Context, r io.Reader, progress Progress
 	}
 	return img.ProtectSnapshot(ctx, d.To)
 }
+
+// SnapshotExistsError is a diff that ends with a snapshot that the image has.
+type SnapshotExistsError struct{ Name string }
+
+func (e *SnapshotExistsError) Error() string { return "the image has snapshot " + e.Name + " already" }
+
+// Unwrap is EEXIST.
+func (e *SnapshotExistsError) Unwrap() error { return errno.EEXIST }
 
 // importRecord writes a record, piece by piece.
 func (img *Image) importRecord(w *writers, d *transfer.DiffReader, rec transfer.Record) error {
