@@ -43,10 +43,8 @@ type recipe struct {
 	features Feature
 	stripes  calls.Stripes // zero: none
 	layout   striper.Layout
-	dataPool *rados.Pool // nil: that of the header
-	// Of clones.
-	parent  clsrbd.ParentSpec
-	overlap uint64
+	dataPool *rados.Pool       // nil: that of the header
+	parent   clsrbd.ParentSpec // of a clone
 }
 
 func newRecipe(pool *rados.Pool, size uint64, o CreateOptions) (*recipe, error) {

@@ -311,7 +311,7 @@ func TestResize(t *testing.T) {
 	say("read -P 9 0 4M")
 	say("quit")
 	w.must(in.Close()) // it looks at what it has buffered only when there is more
-	cmd.Wait() // 1: a command failed, as it should
+	cmd.Wait()         // 1: a command failed, as it should
 	s := out.String()
 	if !strings.Contains(s, "read failed: Invalid argument") || !strings.Contains(s, "write failed: No space left on device") || strings.Contains(s, "verification failed") || !strings.Contains(s, "read 4194304/4194304") {
 		t.Errorf("after the image has shrunk: %s", s)
