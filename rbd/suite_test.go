@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/internal/peer"
+	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/rados"
 	"github.com/pulpo-storage/pulpo/rbd"
 )
@@ -24,8 +25,8 @@ import (
 // share, with images named after them. What one client does to an image is
 // looked at with the other: this package, and librbd by its tool or in Python.
 //
-// PULPO_TEST_CONF names a cluster to take, stock or ours; without, a stock one is
-// made if its packages are installed.
+// PULPO_TEST_CONF names a cluster to take, stock or ours; without, one of each is
+// made, as far as the packages are installed.
 var stories = []struct {
 	name string
 	run  func(*world)
@@ -64,10 +65,22 @@ var stories = []struct {
 
 func TestStories(t *testing.T) {
 	t.Parallel()
-	conf := os.Getenv("PULPO_TEST_CONF")
-	if conf == "" {
-		conf = peer.Conf(t)
+	if conf := os.Getenv("PULPO_TEST_CONF"); conf != "" {
+		tell(t, conf)
+		return
 	}
+	t.Run("pulpo", func(t *testing.T) {
+		t.Parallel()
+		tell(t, pulpotest.Start(t, pulpotest.Options{}).Conf)
+	})
+	t.Run("stock", func(t *testing.T) {
+		t.Parallel()
+		tell(t, peer.Conf(t))
+	})
+}
+
+// tell tells the stories on a cluster.
+func tell(t *testing.T, conf string) {
 	peer.Require(t, "rbd", "python3")
 	w := &world{T: t, conf: conf}
 	w.connect(3 * time.Minute)

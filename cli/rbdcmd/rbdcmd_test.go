@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/internal/peer"
+	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/rados"
 )
 
@@ -147,10 +148,22 @@ func (o outcome) clean(pool, dir string) outcome {
 
 func TestLikeStock(t *testing.T) {
 	t.Parallel()
-	conf := os.Getenv("PULPO_TEST_CONF")
-	if conf == "" {
-		conf = peer.Conf(t)
+	if conf := os.Getenv("PULPO_TEST_CONF"); conf != "" {
+		compare(t, conf)
+		return
 	}
+	t.Run("pulpo", func(t *testing.T) {
+		t.Parallel()
+		compare(t, pulpotest.Start(t, pulpotest.Options{}).Conf)
+	})
+	t.Run("stock", func(t *testing.T) {
+		t.Parallel()
+		compare(t, peer.Conf(t))
+	})
+}
+
+// compare runs the script with both tools on a cluster.
+func compare(t *testing.T, conf string) {
 	peer.Require(t, "rbd")
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
