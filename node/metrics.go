@@ -28,11 +28,15 @@ type MetricsServer struct {
 // http://ADDR/metrics until Close. There is no password, so ADDR must be of this
 // host alone: 127.0.0.1:PORT, [::1]:PORT or localhost:PORT. Port 0 is any.
 func ServeMetrics(addr string, cs ...prometheus.Collector) (*MetricsServer, error) {
-	host, _, err := net.SplitHostPort(addr)
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %q is not HOST:PORT", addr)
 	}
-	if host != "localhost" && !loopback(host) {
+	if host == "localhost" {
+		// Whatever resolves names here: it is this host.
+		host, addr = "127.0.0.1", net.JoinHostPort("127.0.0.1", port)
+	}
+	if !loopback(host) {
 		return nil, notLoopback(addr)
 	}
 	reg := prometheus.NewRegistry()
