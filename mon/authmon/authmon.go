@@ -78,6 +78,14 @@ func (c change) Encode(e *wire.Encoder) {
 func (c *change) Decode(d *wire.Decoder) {
 	env := d.Begin("auth change", 1)
 	c.entities.Decode(d)
+	for n := range c.entities {
+		// Accounts are kept by their text.
+		if p, err := entity.ParseAuthName(n.String()); err != nil {
+			d.Fail(err)
+		} else if p != n {
+			d.Fail(fmt.Errorf("account %q is not %q", n, p))
+		}
+	}
 	c.removed = wire.DecodeMap(d, 8, func() (n entity.AuthName, _ bool) { n.Decode(d); return n, true })
 	if d.Bool() {
 		c.rotating.Decode(d)
