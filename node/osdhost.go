@@ -48,6 +48,7 @@ type osdHost struct {
 	shards  []*osdShard
 	in      *inbox[osd.Event]
 	fetches fetches
+	peers   *peers
 	failed  func(error)
 	metrics metric.Registry
 	logged  atomic.Uint64 // entries for the cluster's log
@@ -223,6 +224,10 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	if err != nil {
 		return err
 	}
+	auth := &authenticator{
+		acceptor:  &cephx.ServiceAcceptor{Service: entity.OSD, Secrets: h.mons.Rotating()},
+		connector: h.mons, log: h.log,
+	}
 	h.msgr, err = msgr.New(msgr.Config{
 		Name: entity.Name{Type: entity.OSD, Num: int64(h.id)}, Addrs: addrs,
 		Policy: func(peer entity.Type) msgr.Policy {
@@ -232,15 +237,20 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 			}
 			return p
 		},
-		Auth: &authenticator{
-			acceptor:  &cephx.ServiceAcceptor{Service: entity.OSD, Secrets: h.mons.Rotating()},
-			connector: h.mons, log: h.log,
-		},
-		Handler: &osdHandler{h}, Log: h.log,
+		Auth: auth, Handler: &osdHandler{h}, Log: h.log,
 	})
 	if err != nil {
 		return err
 	}
+	peerLn, clusterAddrs, err := h.servePeers(c, auth)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if !owned {
+			peerLn.Close()
+		}
+	}()
 	if err := h.mons.Start(ctx, h.msgr); err != nil {
 		return err
 	}
@@ -250,10 +260,10 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	h.options.SetCentral(h.mons.Options())
 	h.fitMemory()
 	h.osd, err = osd.New(osd.Config{
-		ID: h.id, Public: addrs, Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(c.id.OSDs) > 1, Options: h.options,
+		ID: h.id, Public: addrs, Cluster: clusterAddrs, Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(c.id.OSDs) > 1, Options: h.options,
 		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
 		Location: map[string]string{"root": "default", "host": hostname()},
-		Metadata: osdMetadata(h.id, home, addrs),
+		Metadata: osdMetadata(h.id, home, addrs, clusterAddrs),
 		Version:  osd.Version{Version: mon.ShortVersion(mon.DefaultVersion), Release: "pacific", Type: "stable"},
 		Perf:     h.perf,
 	}, h.store, time.Now())
@@ -274,6 +284,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	h.in.post(osd.Start{})
 	owned = true
 	h.wg.Go(func() { h.accept(ln) })
+	h.wg.Go(func() { h.peers.accept(peerLn) })
 	return nil
 }
 
@@ -322,6 +333,9 @@ func (h *osdHost) carryOut() {
 		}
 	}
 	for _, e := range r.ToShards {
+		if n, ok := e.Event.(osd.NewMaps); ok {
+			h.peers.follow(n.Maps.Map)
+		}
 		for i, s := range h.shards {
 			if e.Shard < 0 || e.Shard == i {
 				s.in.post(e.Event)
@@ -450,6 +464,9 @@ func (h *osdHost) abort() error {
 			s.in.close()
 		}
 		errs = append(errs, h.msgr.Close())
+	}
+	if h.peers != nil {
+		errs = append(errs, h.peers.close())
 	}
 	if h.mons != nil {
 		errs = append(errs, h.mons.Close())
@@ -631,14 +648,13 @@ func mediumOf(path string) string {
 	return "ssd"
 }
 
-func osdMetadata(id int32, home string, addrs entity.AddrVec) map[string]string {
+func osdMetadata(id int32, home string, front, back entity.AddrVec) map[string]string {
 	m := hostMetadata()
 	m["osd_data"] = home
 	m["osd_objectstore"] = "diskstore"
 	m["default_device_class"] = mediumOf(home)
 	m["rotational"] = map[bool]string{true: "1", false: "0"}[m["default_device_class"] == "hdd"]
-	for _, k := range []string{"front_addr", "back_addr", "hb_front_addr", "hb_back_addr"} {
-		m[k] = addrs.String()
-	}
+	m["front_addr"], m["hb_front_addr"] = front.String(), front.String()
+	m["back_addr"], m["hb_back_addr"] = back.String(), back.String()
 	return m
 }

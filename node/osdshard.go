@@ -82,7 +82,7 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	for i := range r.Writes {
 		w := &r.Writes[i]
 		// The list is the machine's and will be used again.
-		id, token, replies := w.PG, w.Token, slices.Clone(w.Replies)
+		id, token, replies, peers := w.PG, w.Token, slices.Clone(w.Replies), w.Peers
 		err := s.h.store.Submit(w.Txn, func(err error) {
 			if err == nil {
 				for _, m := range replies {
@@ -94,9 +94,19 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 		if err != nil {
 			refused = append(refused, osd.ForPG{PG: id, Event: pg.SubmitFailed{Token: token, Err: err}})
 		}
+		for _, m := range peers {
+			if err == nil {
+				s.h.peers.send(m)
+			} else {
+				m.Body.Payload().Release()
+			}
+		}
 	}
 	for _, m := range r.Sends {
 		s.h.send(m)
+	}
+	for _, m := range r.Peers {
+		s.h.peers.send(m)
 	}
 	for _, f := range r.Fetches {
 		s.h.fetches.begin(s, f)

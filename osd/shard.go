@@ -19,8 +19,8 @@ func ShardOf(g object.PG, shards int) int {
 	return int((g.Seed + uint32(g.Pool)) % uint32(shards))
 }
 
-// ShardEvent is an input of a shard: *pg.Request, [ForPG], pg.SessionClosed,
-// pg.Tick, [Resume], [NewMaps], [Configure], [Adopt] or [Ask].
+// ShardEvent is an input of a shard: *pg.Request, *pg.FromPeer, [ForPG],
+// pg.SessionClosed, pg.Tick, [Resume], [NewMaps], [Configure], [Adopt] or [Ask].
 type ShardEvent any
 
 // Resume takes up a request that was held back. The shell gives it after it has
@@ -115,6 +115,12 @@ type Shard struct {
 
 	// Requests that wait for a map; those of one session stay in order.
 	parked map[*pg.Session][]*pg.Request
+	// Messages of other OSDs that wait for a map, by sender; those of one stay in
+	// order.
+	early map[int32][]*pg.FromPeer
+	// Those that have it now. Each is taken up when what the one before decided
+	// has been carried out.
+	ripe []*pg.FromPeer
 	// Sessions that were sent maps, and how new.
 	told map[*pg.Session]uint32
 
@@ -133,7 +139,7 @@ func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Conf
 	return &Shard{
 		counters: c,
 		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes, Shard: index, Shards: count},
-		groups: map[object.SPG]*pg.PG{}, parked: map[*pg.Session][]*pg.Request{}, told: map[*pg.Session]uint32{},
+		groups: map[object.SPG]*pg.PG{}, parked: map[*pg.Session][]*pg.Request{}, early: map[int32][]*pg.FromPeer{}, told: map[*pg.Session]uint32{},
 	}
 }
 
@@ -145,6 +151,7 @@ func (s *Shard) Ready() ShardReady {
 	s.renew()
 	s.taken = true
 	s.extra.Ready = s.env.Ready()
+	s.extra.More = s.extra.More || len(s.ripe) > 0
 	s.extra.Moved = s.extra.Split
 	return s.extra
 }
@@ -161,7 +168,7 @@ const tickEvery = 5 * time.Second
 
 // Wake is when the shard wants a pg.Tick.
 func (s *Shard) Wake() time.Time {
-	if s.env.Pending() > 0 {
+	if s.env.Pending() > 0 || len(s.ripe) > 0 {
 		return s.lastStep
 	}
 	if !s.alarm.IsZero() && s.alarm.Before(s.nextRun) {
@@ -214,6 +221,8 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 		s.request(now, in)
 	case Resume:
 		s.resume(now)
+	case *pg.FromPeer:
+		s.fromPeer(now, in)
 	case ForPG:
 		if p := s.groups[in.PG]; p != nil {
 			s.step(now, p, in.Event)
@@ -261,9 +270,61 @@ func (s *Shard) request(now time.Time, r *pg.Request) {
 	s.step(now, p, r)
 }
 
-// resume takes up one of the requests that were held back: what it decides must
+// fromPeer gives a message of another OSD to its group, once the shard has a map
+// as new as the sender's.
+func (s *Shard) fromPeer(now time.Time, m *pg.FromPeer) {
+	if queue := s.early[m.Body.From]; len(queue) > 0 || s.maps == nil || m.Body.Epoch > s.maps.Map.Epoch {
+		s.early[m.Body.From] = append(queue, m)
+		s.extra.WantEpoch = max(s.extra.WantEpoch, m.Body.Epoch)
+		return
+	}
+	if s.ripe = append(s.ripe, m); len(s.ripe) == 1 {
+		s.takeRipe(now)
+	}
+}
+
+// ripen takes up the messages that waited for a map which has come.
+func (s *Shard) ripen() {
+	for _, from := range slices.Sorted(maps.Keys(s.early)) {
+		queue := s.early[from]
+		n := 0
+		for n < len(queue) && queue[n].Body.Epoch <= s.maps.Map.Epoch {
+			n++
+		}
+		s.ripe = append(s.ripe, queue[:n]...)
+		if n == len(queue) {
+			delete(s.early, from)
+		} else {
+			s.early[from] = queue[n:]
+			s.extra.WantEpoch = max(s.extra.WantEpoch, queue[n].Body.Epoch)
+		}
+	}
+}
+
+// takeRipe takes up the first of them. It reports whether there was one.
+func (s *Shard) takeRipe(now time.Time) bool {
+	if len(s.ripe) == 0 {
+		return false
+	}
+	m := s.ripe[0]
+	s.ripe[0] = nil
+	s.ripe = s.ripe[1:]
+	p := s.groups[m.Body.PG]
+	if p == nil {
+		m.Release()
+		return true
+	}
+	s.step(now, p, m)
+	s.reap(m.Body.PG, p)
+	return true
+}
+
+// resume takes up one of the messages and requests that were held back: what it decides must
 // be carried out before the next.
 func (s *Shard) resume(now time.Time) {
+	if s.takeRipe(now) {
+		return
+	}
 	if r := s.env.Next(); r != nil {
 		s.request(now, r)
 	}
@@ -292,6 +353,7 @@ func (s *Shard) newMaps(now time.Time, in NewMaps) {
 		s.reap(id, s.groups[id])
 	}
 	s.instantiate(now)
+	s.ripen()
 	s.unpark()
 }
 

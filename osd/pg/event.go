@@ -82,6 +82,13 @@ type BackoffAck struct {
 // SessionClosed says that a connection has ended. What waits of it is dropped.
 type SessionClosed struct{ Session *Session }
 
+// FromPeer is a message of the copy of the group on another OSD. The machine
+// takes it over, and releases Message when it is done with the body's buffers.
+type FromPeer struct {
+	Body    *msg.PGPeer
+	Message Releaser // nil: nothing to release
+}
+
 // Tick lets time pass.
 type Tick struct{}
 
@@ -92,6 +99,7 @@ func (MapChange) event()     {}
 func (Fetched) event()       {}
 func (BackoffAck) event()    {}
 func (SessionClosed) event() {}
+func (*FromPeer) event()     {}
 func (Tick) event()          {}
 
 // Stage is how far a request has come.
@@ -122,6 +130,8 @@ type Ready struct {
 	Writes []Write
 	// Sends go out at once; what they tell of is durable.
 	Sends []Send
+	// Peers are messages to other OSDs, which go out at once as well.
+	Peers []PeerSend
 	// Fetches are requests to other groups' primaries, perhaps in this daemon.
 	Fetches []Fetch
 	// Split are groups that have come of others and are whole now; each is to be
@@ -139,12 +149,23 @@ type Ready struct {
 }
 
 // Write is a transaction. When it is durable its replies are sent, straight
-// from the store's callback, and the machine gets Committed, some time.
+// from the store's callback, and the machine gets Committed, some time. Peers
+// are sent once the store has taken the transaction; if it refuses they are
+// dropped. What is sent to one OSD arrives in the order of these lists.
 type Write struct {
 	PG      object.SPG
 	Token   uint64
 	Txn     *objstore.Txn
 	Replies []Send
+	Peers   []PeerSend
+}
+
+// PeerSend is a message to the copy of a group on another OSD. The body's buffers
+// go with it. It arrives once, after those sent to that OSD before, or not at
+// all: then the map shows that OSD down, or come up anew.
+type PeerSend struct {
+	To   int32 // OSD
+	Body *msg.PGPeer
 }
 
 // Send is a message to a peer. The message's buffers go with it: the shell

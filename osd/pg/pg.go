@@ -95,10 +95,11 @@ func (e *Env) renew() {
 	r := &e.ready
 	clear(r.Writes)
 	clear(r.Sends)
+	clear(r.Peers)
 	clear(r.Fetches)
 	clear(r.Done)
 	clear(r.Notes)
-	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Fetches: r.Fetches[:0], Split: r.Split[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
+	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Peers: r.Peers[:0], Fetches: r.Fetches[:0], Split: r.Split[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
 }
 
 // role is what the group is to its clients.
@@ -353,6 +354,8 @@ func (p *PG) Step(now time.Time, in Event) {
 		p.onMap(now, in)
 	case Fetched:
 		p.onFetched(now, &in)
+	case *FromPeer:
+		p.fromPeer(now, in)
 	case BackoffAck:
 		// The client has stopped; nothing waits for that.
 	case SessionClosed:
