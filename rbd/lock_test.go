@@ -97,6 +97,33 @@ func (w *world) checkObjectMap(name string) {
 	}
 }
 
+// testFirstWrites begins writes one shortly after the other to an image that
+// nobody owns yet, so that some come while the image is being taken over. A
+// snapshot is read by its object map, so it shows what that has missed.
+func testFirstWrites(w *world) {
+	const objects, order = 64, 12
+	for i := range 10 {
+		name := fmt.Sprintf("first-%d", i)
+		img := w.create(name, objects<<order, rbd.CreateOptions{Order: order})
+		want := make([]byte, objects<<order)
+		var wg sync.WaitGroup
+		for n := range objects {
+			p := pattern(100, uint32(n+1))
+			copy(want[n<<order:], p)
+			wg.Go(func() {
+				time.Sleep(time.Duration(n) * 100 * time.Microsecond)
+				if _, err := img.WriteAt(w.ctx, p, int64(n)<<order); err != nil {
+					w.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		w.must(img.CreateSnapshot(w.ctx, "s"))
+		w.wantRead(w.open(name, rbd.OpenOptions{Snapshot: "s"}), 0, want)
+		w.must(img.Close(w.ctx))
+	}
+}
+
 // testDeadOwner takes an image over from an owner that does not watch it any
 // more, and keeps it from coming back.
 func testDeadOwner(w *world) {

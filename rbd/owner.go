@@ -42,6 +42,7 @@ type ownership struct {
 
 	mu    sync.Mutex
 	lock  rados.Lock      // the lock as it is held; without name: it is not
+	ready bool            // the image may be written: the lock is held, the object map loaded
 	lease context.Context // ends when the lock is about to be released
 	end   context.CancelCauseFunc
 	kept  bool          // requests of others are refused
@@ -75,8 +76,13 @@ func (o *ownership) held() (rados.Lock, bool) {
 	return o.lock, o.lock.Name != ""
 }
 
-// owned reports whether this client owns the image.
-func (o *ownership) owned() bool { _, ok := o.held(); return ok }
+// owned reports whether this client owns the image and has all that a write
+// needs.
+func (o *ownership) owned() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ready
+}
 
 // tell wakes who waits for the lock.
 func (o *ownership) tell() {
@@ -272,6 +278,9 @@ func (o *ownership) begin(ctx context.Context, l rados.Lock) error {
 		}
 		o.objectMap.Store(m)
 	}
+	o.mu.Lock()
+	o.ready = true
+	o.mu.Unlock()
 	img.log.Info("image is owned", "cookie", l.Cookie)
 	img.announce(notify.AcquiredLock)
 	return nil
@@ -299,9 +308,10 @@ func (o *ownership) adapt(ctx context.Context) error {
 
 // drop forgets the lock.
 func (o *ownership) drop(why error) {
-	o.objectMap.Store(nil)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.ready = false
+	o.objectMap.Store(nil)
 	o.lock = rados.Lock{}
 	o.end(why)
 }

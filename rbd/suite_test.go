@@ -36,6 +36,7 @@ var stories = []struct {
 	{"bounds", testBounds},
 	{"striping", testStriping},
 	{"hand over", testHandOver},
+	{"first writes", testFirstWrites},
 	{"dead owner", testDeadOwner},
 	{"kept lock", testKeptLock},
 	{"cancelled lock", testCancelledLock},
