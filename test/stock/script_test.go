@@ -71,7 +71,7 @@ var variable = []struct {
 	{regexp.MustCompile(`(?m)^TIME [0-9a-f]{12} -1 monclient: (handle_auth_reply_more no authorizer\?|get_auth_request but no auth handler is set up)\n`), ""},
 	// What rbd prints of images: when they were made, their ids and those of pools.
 	{regexp.MustCompile(`[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}`), "DATE"},
-	{regexp.MustCompile(`\.group\.\d+_[0-9a-f]+_[0-9a-f]+`), ".group.ID"},
+	{regexp.MustCompile(`\.group\.[0-9a-f]+_[0-9a-f]+_[0-9a-f]+`), ".group.ID"},
 	{regexp.MustCompile(`\b0x[0-9a-f]{12}\b`), "POINTER"},
 	{regexp.MustCompile(`\b[1-9a-f][0-9a-f]{8,14}\b`), "ID"},
 	{regexp.MustCompile(`\b(rbd_data|journal_data)\.\d+\.`), "$1.POOL."},
