@@ -13,9 +13,8 @@ import (
 //
 // Its files are written past the page cache where the file system allows that,
 // so that a write costs no copy and a sync finds nothing to write back, and are
-// read through it, so that the kernel keeps what is read often. Reads of
-// [DirectRead] bytes and more go past it too: the copy would cost more CPU than
-// all else that is done with them.
+// read through it, so that the kernel keeps what is read often in memory that
+// nobody else wants.
 func At(path string) Dir { return realDir(path) }
 
 type realDir string
@@ -96,16 +95,7 @@ func openReal(path string, flags int) (File, error) {
 	return &realFile{r: r, w: r}, nil
 }
 
-// DirectRead is the length from which reads into aligned memory go past the
-// page cache.
-const DirectRead = 64 << 10
-
-func (f *realFile) ReadAt(p []byte, off int64) (int, error) {
-	if f.direct && len(p) >= DirectRead && off%Sector == 0 && len(p)%Sector == 0 && IsAligned(p) {
-		return f.w.ReadAt(p, off)
-	}
-	return f.r.ReadAt(p, off)
-}
+func (f *realFile) ReadAt(p []byte, off int64) (int, error) { return f.r.ReadAt(p, off) }
 
 func (f *realFile) WriteAt(p []byte, off int64) (int, error) {
 	if off%Sector != 0 || len(p)%Sector != 0 {
