@@ -18,6 +18,7 @@ type SessionOpened struct {
 	Features uint64
 	Identity *cephx.Identity
 	Mgr      bool // came in at the manager's address
+	Local    bool // of this process itself: never sent elsewhere
 }
 
 // SessionClosed ends a session.
@@ -31,8 +32,24 @@ type Received struct {
 	TID  uint64
 }
 
-// RaftMessage came from another monitor.
-type RaftMessage struct{ Data []byte }
+// FromPeer is what another monitor sent; Data is kept.
+type FromPeer struct {
+	From string
+	Data []byte
+}
+
+// Connected says that the line to another monitor stands anew: what was sent
+// before may be lost.
+type Connected struct{ Name string }
+
+// Disconnected says that the line to another monitor is lost.
+type Disconnected struct{ Name string }
+
+// HandOver asks a leader that is about to stop to let another monitor lead.
+type HandOver struct{}
+
+// DiskSpace is what the file system of the store has.
+type DiskSpace struct{ Total, Available uint64 }
 
 // Persisted says that the batch of the last Ready that had one is written (and
 // synced if it asked for that).
@@ -48,7 +65,11 @@ type WantGlobalID struct{ Token uint64 }
 func (SessionOpened) event() {}
 func (SessionClosed) event() {}
 func (Received) event()      {}
-func (RaftMessage) event()   {}
+func (FromPeer) event()      {}
+func (Connected) event()     {}
+func (Disconnected) event()  {}
+func (HandOver) event()      {}
+func (DiskSpace) event()     {}
 func (Persisted) event()     {}
 func (Tick) event()          {}
 func (WantGlobalID) event()  {}
@@ -62,8 +83,9 @@ type Ready struct {
 	// have no batch.
 	Batch []Op
 	Sync  bool
-	// Raft are messages to other monitors, Data for RaftMessage.
-	Raft []RaftSend
+	// Peers are messages to other monitors. Those that cannot be sent at once
+	// are dropped.
+	Peers []PeerSend
 	// Sends are messages on sessions, in order.
 	Sends []Send
 	// GlobalIDs answer WantGlobalID.
@@ -74,13 +96,14 @@ type Ready struct {
 
 // Empty reports whether there is nothing to do.
 func (r *Ready) Empty() bool {
-	return r.Err == nil && r.Batch == nil && r.Raft == nil && r.Sends == nil && r.GlobalIDs == nil && r.Closes == nil
+	return r.Err == nil && r.Batch == nil && r.Peers == nil && r.Sends == nil && r.GlobalIDs == nil && r.Closes == nil
 }
 
-// RaftSend is a message to another monitor.
-type RaftSend struct {
-	To   string // its name in the monitor map
-	Data []byte
+// PeerSend is a message to another monitor, Data for FromPeer.
+type PeerSend struct {
+	To    string // its name; "" while only its address is known
+	Addrs entity.AddrVec
+	Data  []byte
 }
 
 // Send is a message on a session.

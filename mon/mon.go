@@ -1,7 +1,6 @@
 package mon
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -19,6 +18,7 @@ import (
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/mon/command"
+	"github.com/pulpo-storage/pulpo/mon/monmon"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/wire"
@@ -27,7 +27,11 @@ import (
 // Config is what a monitor is started with. Name, Rand and Keys are required.
 type Config struct {
 	Name string    // "a"
+	FSID msg.FSID  // of the cluster; zero: whatever the store has
 	Rand io.Reader // of keys and nonces
+	// Seeds are addresses of monitors of the cluster: one with an empty store
+	// joins them.
+	Seeds []entity.AddrVec
 	// Keys is what handshakes look accounts up in; the machine keeps it up to
 	// date.
 	Keys *cephx.KeyServer
@@ -39,7 +43,7 @@ type Config struct {
 	Options  map[string]string
 	Metadata map[string]string // "mon metadata"
 	// Addrs are this monitor's published addresses; if the map has others, it
-	// is changed.
+	// is changed. Who joins must have some.
 	Addrs    entity.AddrVec
 	Features uint64 // of the messenger; 0: those of the stock release
 	Version  string // "ceph version 16.2.15 (...) pacific (stable)"
@@ -58,9 +62,10 @@ type Mon struct {
 	err error
 
 	rlog     *raftLog
-	rn       *raft.RawNode
-	writing  *raft.Ready // given out, not yet persisted
-	id       uint64
+	rn       *raft.RawNode // nil while this monitor is no member yet
+	writing  *raft.Ready   // given out, not yet persisted
+	boot     uint64        // of this life, for other monitors
+	id       uint64        // in the raft group
 	leader   uint64
 	leading  bool
 	caughtUp bool // an entry of our own term is applied, and so all before it
@@ -79,14 +84,25 @@ type Mon struct {
 	numbers  uint64
 	changed  map[string]bool // services with news for subscribers
 	wantIDs  []uint64
+	ids      idSupply
+
+	member    membership
+	quorum    quorum
+	reads     reads
+	fwd       forwarding
+	transfers transfers
+	disk      monmon.Space
 
 	out Ready
 }
 
 const (
-	raftTick      = 100 * time.Millisecond
-	electionTicks = 20
-	maxWaiting    = 10000 // requests; above, the session that sends more is closed
+	// A leader that is silent for 10 to 20 ticks is replaced. A tick is not
+	// counted while this monitor itself does not get to run, see Step.
+	raftTick       = 100 * time.Millisecond
+	electionTicks  = 10
+	heartbeatTicks = 2
+	maxWaiting     = 10000 // requests; above, the session that sends more is closed
 )
 
 // New starts a monitor from its storage, where Bootstrap made a cluster.
@@ -105,49 +121,39 @@ func New(cfg Config, db Storage, now time.Time) (*Mon, error) {
 		table: command.NewTable(), sessions: map[uint64]*session{}, changed: map[string]bool{},
 	}
 	m.numbers = uint64(now.UnixNano()) // so that an earlier life's entries are not taken for ours
-	var err error
-	if m.rlog, err = openLog(m.st); err != nil {
+	m.boot = m.numbers
+	m.fwd, m.transfers = newForwarding(), newTransfers()
+	m.quorum = quorum{peers: map[string]*peer{}, outSince: now}
+	m.rlog = &raftLog{MemoryStorage: raft.NewMemoryStorage(), s: m.st}
+	m.parts = newParts(m)
+	m.parts.commands(m.table)
+	m.commands(m.table)
+	if err := m.openMember(); err != nil {
+		return nil, err
+	}
+	if m.member.joining {
+		return m, m.load()
+	}
+	if err := m.rlog.open(); err != nil {
 		return nil, err
 	}
 	if hs, _, err := m.rlog.InitialState(); err == nil {
 		m.term = hs.GetTerm()
 	}
-	m.parts = newParts(m)
 	if err := m.load(); err != nil {
 		return nil, err
 	}
-	if m.id = m.parts.mon.RaftID(cfg.Name); m.id == 0 {
-		return nil, fmt.Errorf("mon: mon.%s is not in the monitor map", cfg.Name)
+	if have := m.parts.mon.FSID(); !cfg.FSID.IsZero() && !have.IsZero() && have != cfg.FSID {
+		return nil, fmt.Errorf("mon: the store is of cluster %v, not %v", have, cfg.FSID)
 	}
-	m.parts.commands(m.table)
-	m.commands(m.table)
-	m.rn, err = raft.NewRawNode(&raft.Config{
-		ID:              m.id,
-		ElectionTick:    electionTicks,
-		HeartbeatTick:   2,
-		Storage:         m.rlog,
-		Applied:         m.rlog.done.Index,
-		MaxSizePerMsg:   1 << 20,
-		MaxInflightMsgs: 256,
-		CheckQuorum:     true,
-		PreVote:         true,
-		Logger:          raftLogger{m.log},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("mon: %w", err)
-	}
-	if m.alone() {
-		// Nobody to wait for.
-		m.counters.called.Inc()
-		if err := m.rn.Campaign(); err != nil {
-			return nil, fmt.Errorf("mon: %w", err)
-		}
-	}
-	m.nextRaft = now.Add(raftTick)
-	return m, nil
+	return m, m.startRaft()
 }
 
-func (m *Mon) alone() bool { return len(m.rlog.done.Conf.GetVoters()) == 1 }
+// alone reports whether there is nobody else in the group.
+func (m *Mon) alone() bool {
+	c := m.rlog.done.Conf
+	return len(c.GetVoters()) == 1 && len(c.GetLearners()) == 0
+}
 
 func (m *Mon) load() error {
 	for _, s := range m.parts.services {
@@ -174,16 +180,27 @@ func (m *Mon) Step(now time.Time, in Event) {
 		m.closed(in.ID)
 	case Received:
 		if s := m.sessions[in.ID]; s != nil {
-			m.receive(s, in.Body, in.TID)
+			m.receive(&request{s: s, body: in.Body, tid: in.TID, since: m.now})
 		}
-	case RaftMessage:
-		msg := new(raftpb.Message)
-		if err := proto.Unmarshal(in.Data, msg); err != nil {
-			m.log.Warn("message of another monitor does not decode", "err", err)
-			return
+	case FromPeer:
+		m.fromPeer(in.From, in.Data)
+	case Connected:
+		m.connected(in.Name)
+	case Disconnected:
+		m.disconnected(in.Name)
+	case DiskSpace:
+		m.disk = monmon.Space(in)
+		if m.rn != nil && m.parts.ready() && !m.alone() && m.parts.mon.Critical(m.disk) && !m.member.full {
+			m.member.full = true
+			m.Log(msg.LogError, "", "mon.%s has %d%% avail: it stops", m.cfg.Name, m.disk.Percent())
+			m.log.Error("reached critical levels of available space on local monitor storage", "available", m.disk.Available, "total", m.disk.Total)
+			if m.leading {
+				m.handOver()
+			}
 		}
-		if err := m.rn.Step(msg); err != nil && !errors.Is(err, raft.ErrProposalDropped) {
-			m.log.Debug("raft message refused", "err", err)
+	case HandOver:
+		if m.leading {
+			m.handOver()
 		}
 	case Persisted:
 		m.persisted()
@@ -191,14 +208,29 @@ func (m *Mon) Step(now time.Time, in Event) {
 		m.wantIDs = append(m.wantIDs, in.Token)
 	case Tick:
 	}
-	for !m.now.Before(m.nextRaft) {
+	m.tickJoin()
+	if m.rn == nil {
+		return
+	}
+	if !m.now.Before(m.nextRaft) {
+		// One tick at most: what others said while this monitor did not run is
+		// still in front of it, and must not be taken for silence.
 		if !m.alone() || !m.leading {
 			m.rn.Tick()
 		}
-		m.nextRaft = m.nextRaft.Add(raftTick)
-		if m.now.Sub(m.nextRaft) > time.Second { // the clock jumped, or the machine slept
+		if m.nextRaft = m.nextRaft.Add(raftTick); m.nextRaft.Before(m.now) {
 			m.nextRaft = m.now.Add(raftTick)
 		}
+		m.tickTransfers()
+		m.expire()
+	}
+	m.tickQuorum()
+	switch {
+	case m.leading: // another one shall lead first
+	case m.member.leaving:
+		m.err = fmt.Errorf("mon.%s is not in the monitor map: %w", m.cfg.Name, ErrRemoved)
+	case m.member.full:
+		m.err = fmt.Errorf("mon.%s: %w", m.cfg.Name, ErrDiskFull)
 	}
 }
 
@@ -210,7 +242,10 @@ func (m *Mon) Wake() time.Time {
 			wake = t
 		}
 	}
-	if !m.alone() || !m.leading {
+	switch {
+	case m.member.joining:
+		earlier(m.member.next)
+	case m.rn != nil && (!m.alone() || !m.leading || len(m.parts.mon.RaftIDs()) > 1):
 		earlier(m.nextRaft)
 	}
 	if m.leading && m.proposal == 0 {
@@ -221,15 +256,21 @@ func (m *Mon) Wake() time.Time {
 	return wake
 }
 
+// MayHandOver reports whether it makes sense to tell this monitor to hand over
+// before it stops.
+func (m *Mon) MayHandOver() bool { return m.leading && len(m.rlog.done.Conf.GetVoters()) > 1 }
+
 // Ready returns what the steps decided.
 func (m *Mon) Ready() Ready {
 	if m.err == nil {
 		m.stage()
 		m.drainRaft()
+		m.forwardWaiting()
+		m.askReads()
 		committed := len(m.changed) > 0
 		m.publish()
 		m.grantIDs()
-		if committed || m.now.Sub(m.counters.levels) >= levelsEvery {
+		if m.parts.ready() && (committed || m.now.Sub(m.counters.levels) >= levelsEvery) {
 			m.takeLevels()
 		}
 	}
@@ -263,6 +304,8 @@ func (m *Mon) stage() {
 	if !m.writable() {
 		return
 	}
+	m.answerJoins()
+	m.tickMembers()
 	queue := m.waiting
 	m.waiting = nil
 	for _, r := range queue {
@@ -271,6 +314,8 @@ func (m *Mon) stage() {
 		}
 		m.run(r)
 	}
+	m.stageJoins()
+	m.stageReports()
 	for _, t := range m.parts.tickers {
 		if w := t.Wake(); !w.IsZero() && !m.now.Before(w) {
 			t.Tick(m.now)
@@ -319,6 +364,11 @@ func (m *Mon) abandon() {
 	}
 	m.waiting = append(m.staged, m.waiting...)
 	m.staged, m.proposal = nil, 0
+	if !m.leading {
+		// Peons ask whoever leads now.
+		m.waiting = slices.DeleteFunc(m.waiting, func(r *request) bool { return r.s.via != "" })
+		m.dropProxies("")
+	}
 	for _, r := range m.waiting {
 		r.answer = nil
 	}
@@ -327,9 +377,13 @@ func (m *Mon) abandon() {
 // drainRaft moves what raft has ready into m.out: one Ready at a time, since
 // the next one may be asked for only once this one is written.
 func (m *Mon) drainRaft() {
-	for m.writing == nil && m.rn.HasReady() {
+	if m.rn == nil {
+		return
+	}
+	for m.writing == nil && m.err == nil && m.rn.HasReady() {
 		rd := m.rn.Ready()
 		m.role(&rd)
+		m.readStates(rd.ReadStates)
 		if rd.Snapshot != nil && !raft.IsEmptySnap(rd.Snapshot) {
 			if err := m.rlog.install(rd.Snapshot); err != nil {
 				m.err = err
@@ -358,7 +412,9 @@ func (m *Mon) drainRaft() {
 			m.rlog.applied(last.GetIndex(), last.GetTerm())
 		}
 		for _, msg := range rd.Messages {
-			m.out.Raft = append(m.out.Raft, RaftSend{To: m.parts.mon.RaftName(msg.GetTo()), Data: marshal(msg)})
+			if to := m.raftName(msg.GetTo()); to != "" {
+				m.sendRaft(to, msg.GetTo(), marshal(msg), msg.GetType() == raftpb.MsgSnap)
+			}
 		}
 		if len(m.st.batch) == 0 {
 			m.rn.Advance(rd)
@@ -383,18 +439,32 @@ func (m *Mon) role(rd *raft.Ready) {
 		return
 	}
 	leading := rd.SoftState.RaftState == raft.StateLeader
-	if m.leader != rd.SoftState.Lead {
+	news := m.leader != rd.SoftState.Lead
+	m.leader = rd.SoftState.Lead
+	if news {
 		m.since = m.now
 		m.counters.election(rd.SoftState, leading)
+		switch {
+		case m.leader == raft.None:
+			m.quorum.outSince = m.now
+		default:
+			m.quorum.outSince = time.Time{}
+			m.quorum.names = nil
+		}
+		m.log.Info("quorum", "mon", m.cfg.Name, "leader", m.raftName(m.leader), "term", m.term)
 	}
-	m.leader = rd.SoftState.Lead
-	if leading == m.leading {
-		return
+	if leading != m.leading {
+		m.leading, m.caughtUp = leading, false
+		m.member.changed, m.quorum.nextPing = time.Time{}, m.now
+		clear(m.member.joins)
+		if !leading {
+			m.abandon()
+			m.closeManager()
+		}
 	}
-	m.leading, m.caughtUp = leading, false
-	m.log.Info("quorum", "mon", m.cfg.Name, "leading", leading, "term", m.term)
-	if !leading {
-		m.abandon()
+	if news && m.leader != raft.None {
+		m.reroute()
+		m.tellOSDs()
 	}
 }
 
@@ -416,6 +486,7 @@ func (m *Mon) commit(e *raftpb.Entry) error {
 func (m *Mon) applyEntry(e *raftpb.Entry) error {
 	switch e.GetType() {
 	case raftpb.EntryConfChange:
+		m.member.changed = time.Time{}
 		var cc raftpb.ConfChange
 		if err := proto.Unmarshal(e.GetData(), &cc); err != nil {
 			return err
@@ -460,6 +531,9 @@ func (m *Mon) apply(n entry) error {
 		}
 		m.changed[c.Service] = true
 	}
+	if m.rn != nil && m.parts.mon.RaftID(m.cfg.Name) != m.id {
+		m.member.leaving = true // once another one leads
+	}
 	return nil
 }
 
@@ -469,19 +543,8 @@ func (m *Mon) answerStaged() {
 	m.staged = nil
 	for _, r := range staged {
 		if m.sessions[r.s.ID] == r.s && r.answer != nil {
-			m.finish(r)
+			m.respond(r, r.answer)
 		}
-	}
-}
-
-func (m *Mon) grantIDs() {
-	for len(m.wantIDs) > 0 {
-		id, ok := m.parts.auth.TakeGlobalID()
-		if !ok {
-			return // more come with the next commit
-		}
-		m.out.GlobalIDs = append(m.out.GlobalIDs, GlobalID{m.wantIDs[0], id})
-		m.wantIDs = m.wantIDs[1:]
 	}
 }
 
@@ -489,8 +552,13 @@ func (m *Mon) grantIDs() {
 
 var _ service.Host = (*Mon)(nil)
 
-func (m *Mon) Name() string    { return m.cfg.Name }
-func (m *Mon) FSID() msg.FSID  { return m.parts.mon.FSID() }
+func (m *Mon) Name() string { return m.cfg.Name }
+func (m *Mon) FSID() msg.FSID {
+	if id := m.parts.mon.FSID(); !id.IsZero() {
+		return id
+	}
+	return m.cfg.FSID
+}
 func (m *Mon) Now() time.Time  { return m.now }
 func (m *Mon) Rand() io.Reader { return m.cfg.Rand }
 func (m *Mon) Leader() bool    { return m.leading }
@@ -502,6 +570,10 @@ func (m *Mon) writer(name string) part { return part{m.st, statePrefix + name + 
 func (m *Mon) Send(s *service.Session, b msg.Body) { m.send(s.ID, b, 0) }
 
 func (m *Mon) send(id uint64, b msg.Body, tid uint64) {
+	if s := m.sessions[id]; s != nil && s.via != "" {
+		m.tellPeer(s.via, &answered{session: s.there, body: carry(b)})
+		return
+	}
 	m.out.Sends = append(m.out.Sends, Send{id, b, tid})
 }
 

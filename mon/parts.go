@@ -146,9 +146,12 @@ func (p *parts) managerOption(name string) string {
 // lead is called when this monitor begins to lead.
 func (p *parts) lead(now time.Time) {
 	p.auth.Lead()
+	p.osd.Lead(now)
+	p.stats.Lead()
+	p.health.Lead()
 	p.mgr.Lead(now)
-	p.mon.Describe(p.m.metadata())
-	p.mon.Moved(p.m.cfg.Addrs, now)
+	p.mon.Describe(p.m.cfg.Name, p.m.metadata())
+	p.mon.Moved(p.m.cfg.Name, p.m.cfg.Addrs, now)
 }
 
 // ready reports whether the state is there: a monitor that joins has none yet.
@@ -157,9 +160,13 @@ func (p *parts) ready() bool { return p.mon.Map() != nil }
 func (p *parts) commands(t *command.Table) {
 	for _, x := range p.all {
 		if c, ok := x.(service.Commander); ok {
+			// What these know is in the leader's memory only.
+			t.AtLeader = x == any(p.stats) || x == any(p.health) || x == any(p.module)
 			c.Commands(t)
 		}
 	}
+	t.AtLeader = false
+	t.Find("osd last-stat-seq").Leader = true
 }
 
 // publisher returns who serves a topic, nil for nobody.
@@ -207,16 +214,24 @@ func (p *parts) exists(daemon string) bool {
 
 // ticketTTLs are the configured lifetimes of tickets.
 func (m *Mon) ticketTTLs() cephx.TTLs {
-	seconds := func(name string) time.Duration {
-		f, _ := strconv.ParseFloat(m.Option(name), 64)
-		return time.Duration(f * float64(time.Second))
+	return cephx.TTLs{Auth: m.seconds("auth_mon_ticket_ttl", 0), Service: m.seconds("auth_service_ticket_ttl", 0)}
+}
+
+// seconds is an option that is a time.
+func (m *Mon) seconds(name string, def time.Duration) time.Duration {
+	f, err := strconv.ParseFloat(m.Option(name), 64)
+	if err != nil {
+		return def
 	}
-	return cephx.TTLs{Auth: seconds("auth_mon_ticket_ttl"), Service: seconds("auth_service_ticket_ttl")}
+	return time.Duration(f * float64(time.Second))
 }
 
 // metadata is what this monitor tells of itself.
 func (m *Mon) metadata() map[string]string {
 	meta := m.versioned(m.cfg.Metadata)
+	if !m.parts.ready() {
+		return meta
+	}
 	if mon := m.parts.mon.Map().Mons[m.cfg.Name]; mon != nil {
 		meta["addrs"] = mon.Addrs.String()
 	}

@@ -85,7 +85,7 @@ func (tr *trio) run(d time.Duration, until func() bool) bool {
 			if tr.cut[e.to] || tr.cut[e.from] || tr.rng.Float64() < tr.loss {
 				continue
 			}
-			tr.mons[e.to].m.Step(tr.now, RaftMessage{e.data})
+			tr.mons[e.to].m.Step(tr.now, FromPeer{e.from, e.data})
 			tr.drain(tr.mons[e.to])
 		}
 		if until != nil && until() {
@@ -109,7 +109,7 @@ func (tr *trio) drain(mem *member) {
 		if r.Batch != nil {
 			mem.db.write(r.Batch, r.Sync)
 		}
-		for _, s := range r.Raft {
+		for _, s := range r.Peers {
 			tr.wire = append(tr.wire, envelope{s.To, mem.name, s.Data})
 		}
 		mem.sent = append(mem.sent, r.Sends...)

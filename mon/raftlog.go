@@ -90,35 +90,37 @@ type raftLog struct {
 
 func entryKey(index uint64) string { return keyEntry + fmt.Sprintf("%016x", index) }
 
-// openLog reads the log from the store.
-func openLog(s *store) (*raftLog, error) {
-	l := &raftLog{MemoryStorage: raft.NewMemoryStorage(), s: s}
+// open reads the log from the store.
+func (l *raftLog) open() error {
+	s := l.s
 	raw := s.get(keyApplied)
 	if s.err != nil {
-		return nil, s.err
+		return s.err
 	}
 	if raw == nil {
-		return nil, fmt.Errorf("mon: the store is empty: no cluster was made in it")
+		return fmt.Errorf("mon: the store is empty: no cluster was made in it")
 	}
 	if f := string(s.get(keyFormat)); f != format {
-		return nil, fmt.Errorf("mon: the store has the format %q, this monitor knows %q", f, format)
+		return fmt.Errorf("mon: the store has the format %q, this monitor knows %q", f, format)
 	}
 	if err := wire.Unmarshal(raw, &l.done); err != nil {
-		return nil, fmt.Errorf("mon: raft progress: %w", err)
+		return fmt.Errorf("mon: raft progress: %w", err)
 	}
 	snap := &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{
 		Index: new(l.done.First), Term: new(l.done.FirstTerm), ConfState: l.done.Conf,
 	}}
-	if err := l.ApplySnapshot(snap); err != nil {
-		return nil, err
+	if l.done.First > 0 { // else the monitor was let in, but has no state yet
+		if err := l.ApplySnapshot(snap); err != nil {
+			return err
+		}
 	}
 	if raw := s.get(keyHardState); raw != nil {
 		hs := new(raftpb.HardState)
 		if err := proto.Unmarshal(raw, hs); err != nil {
-			return nil, fmt.Errorf("mon: raft hard state: %w", err)
+			return fmt.Errorf("mon: raft hard state: %w", err)
 		}
 		if err := l.SetHardState(hs); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	var entries []*raftpb.Entry
@@ -126,25 +128,25 @@ func openLog(s *store) (*raftLog, error) {
 	for k, v := range s.scan(keyEntry, prefixEnd(keyEntry)) {
 		index, err := strconv.ParseUint(strings.TrimPrefix(k, keyEntry), 16, 64)
 		if err != nil {
-			return nil, fmt.Errorf("mon: raft log has a key %q", k)
+			return fmt.Errorf("mon: raft log has a key %q", k)
 		}
 		if index < next {
 			continue // was being trimmed
 		}
 		ent := new(raftpb.Entry)
 		if err := proto.Unmarshal(v, ent); err != nil || ent.GetIndex() != index || index != next {
-			return nil, fmt.Errorf("mon: raft log is broken at entry %d (%v)", index, err)
+			return fmt.Errorf("mon: raft log is broken at entry %d (%v)", index, err)
 		}
 		entries = append(entries, ent)
 		next++
 	}
 	if s.err != nil {
-		return nil, s.err
+		return s.err
 	}
 	if next <= l.done.Index {
-		return nil, fmt.Errorf("mon: raft log ends at %d, before the applied state at %d", next-1, l.done.Index)
+		return fmt.Errorf("mon: raft log ends at %d, before the applied state at %d", next-1, l.done.Index)
 	}
-	return l, l.Append(entries)
+	return l.Append(entries)
 }
 
 // append writes new entries. Those they replace beyond the last new one go.

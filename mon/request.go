@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/cephx/caps"
@@ -17,6 +18,11 @@ type request struct {
 	s    *session
 	body msg.Body
 	tid  uint64
+	// since is when it came.
+	since time.Time
+	// fwd is the tid of its forwarding: to the leader, or on the leader by the
+	// peon that its session is with. 0: none
+	fwd uint64
 
 	// Of commands.
 	cmd   []string
@@ -27,13 +33,13 @@ type request struct {
 }
 
 // command begins a command: what can be refused or answered at once is.
-func (m *Mon) command(s *session, b msg.Body, tid uint64) {
+func (m *Mon) command(r *request) {
 	m.counters.commands.Inc()
-	r := &request{s: s, body: b, tid: tid}
+	s := r.s
 	var fsid msg.FSID
 	var input buffer.List
 	tell := false
-	switch b := b.(type) {
+	switch b := r.body.(type) {
 	case *msg.MonCommand:
 		fsid, r.cmd, input = b.FSID, b.Cmd, b.Data
 	case *msg.MgrCommand:
@@ -95,11 +101,11 @@ func (m *Mon) command(s *session, b msg.Body, tid uint64) {
 			return
 		}
 		m.audit(r, ": dispatch")
-		if r.entry.Kind == command.Write {
+		if r.entry.Kind == command.Write || r.entry.Leader && !m.leading {
 			m.queue(r)
 			return
 		}
-		m.run(r)
+		m.read(r)
 	}
 }
 
@@ -146,22 +152,20 @@ func (m *Mon) run(r *request) {
 	recv := m.parts.receivers[r.body.MsgType()]
 	if recv == nil {
 		m.log.Debug("message ignored", "type", r.body.MsgType(), "from", r.s.Name.String())
+		m.respond(r, nil)
 		return
 	}
 	a := recv.Receive(&r.s.Session, r.body)
 	switch {
-	case a.Body == nil:
-	case a.Commit:
+	case a.Body != nil && a.Commit:
 		r.answer = a.Body
 		m.staged = append(m.staged, r)
 	default:
-		m.send(r.s.ID, a.Body, r.tid)
+		m.respond(r, a.Body)
 	}
 }
 
-func (m *Mon) finish(r *request) { m.send(r.s.ID, r.answer, r.tid) }
-
-func (m *Mon) reply(r *request, rep command.Reply) { m.send(r.s.ID, m.replyBody(r, rep), r.tid) }
+func (m *Mon) reply(r *request, rep command.Reply) { m.respond(r, m.replyBody(r, rep)) }
 
 // replyBody makes the message that answers the kind of command that came.
 func (m *Mon) replyBody(r *request, rep command.Reply) msg.Body {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/cephx/caps"
@@ -16,11 +17,42 @@ import (
 // session is a Session with what only the core needs.
 type session struct {
 	service.Session
-	id   *cephx.Identity
-	subs map[string]msg.Sub
+	id      *cephx.Identity
+	subs    map[string]msg.Sub
+	local   bool
+	closing bool // the shell was asked to end it
+	known   bool // to the leader
+
+	via   string // of a proxy: the monitor that has the session, and
+	there uint64 // its number there
 }
 
 func (m *Mon) opened(o SessionOpened) {
+	s := m.newSession(o)
+	s.local = o.Local
+	m.sessions[o.ID] = s
+	m.counters.opened.Inc()
+	m.counters.sessions.Set(int64(len(m.sessions)))
+	m.log.Debug("session opened", "session", o.ID, "name", o.Name.String(), "entity", s.Auth.String(), "mgr", o.Mgr)
+	switch q := m.quorum.outSince; {
+	case o.Mgr && !m.leading:
+		m.closeSession(s) // a standby
+	case m.rn == nil, !q.IsZero() && m.now.Sub(q) > m.seconds("mon_lease", 5*time.Second):
+		m.closeSession(s) // others may have a quorum
+	}
+}
+
+// closeManager ends the sessions with the manager that this process plays no
+// more.
+func (m *Mon) closeManager() {
+	for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
+		if s := m.sessions[id]; s.Mgr {
+			m.closeSession(s)
+		}
+	}
+}
+
+func (m *Mon) newSession(o SessionOpened) *session {
 	s := &session{
 		Session: service.Session{
 			ID: o.ID, Name: o.Name, Addrs: o.Addrs, Features: o.Features, Mgr: o.Mgr, Opened: m.now,
@@ -41,10 +73,7 @@ func (m *Mon) opened(o SessionOpened) {
 			m.log.Warn("capability does not parse", "entity", id.Name.String(), "err", err)
 		}
 	}
-	m.sessions[o.ID] = s
-	m.counters.opened.Inc()
-	m.counters.sessions.Set(int64(len(m.sessions)))
-	m.log.Debug("session opened", "session", o.ID, "name", o.Name.String(), "entity", s.Auth.String(), "mgr", o.Mgr)
+	return s
 }
 
 func (m *Mon) closed(id uint64) {
@@ -55,46 +84,72 @@ func (m *Mon) closed(id uint64) {
 	delete(m.sessions, id)
 	m.counters.gone.Inc()
 	m.counters.sessions.Set(int64(len(m.sessions)))
+	if s.known {
+		m.tellLeader(&sessionGone{s.ID})
+		maps.DeleteFunc(m.fwd.out, func(_ uint64, r *request) bool { return r.s == s })
+	}
 	for _, c := range m.parts.closers {
 		c.SessionClosed(&s.Session)
 	}
 }
 
-// receive handles a message, or queues it for when changes may be staged.
-func (m *Mon) receive(s *session, b msg.Body, tid uint64) {
-	switch b := b.(type) {
-	case *msg.MonGetMap:
-		m.send(s.ID, m.parts.mon.Message(), tid)
-	case *msg.MonSubscribe:
-		m.subscribe(s, b)
-	case *msg.MonGetVersion:
-		if p := m.parts.publisher(b.What); p != nil {
-			oldest, newest := p.Versions(b.What)
-			m.send(s.ID, &msg.MonGetVersionReply{Handle: b.Handle, Version: newest, Oldest: oldest}, tid)
-		}
+// receive handles a message: at once, or when this monitor's state is known to be
+// the newest, or when changes may be staged, which only the leader can.
+func (m *Mon) receive(r *request) {
+	switch b := r.body.(type) {
+	case *msg.MonGetMap, *msg.MonSubscribe, *msg.MonGetVersion:
+		m.read(r)
 	case *msg.Auth:
-		m.reauth(s, b, tid)
+		m.reauth(r.s, b, r.tid)
 	case *msg.MonCommand, *msg.MgrCommand, *msg.Command:
-		m.command(s, b, tid)
+		m.command(r)
 	case *msg.MgrClose:
-		if s.Mgr {
-			m.send(s.ID, b, tid)
+		if r.s.Mgr {
+			m.respond(r, b)
 		}
 	case *msg.MgrOpen, *msg.MgrReport, *msg.Ping:
 	default:
-		m.queue(&request{s: s, body: b, tid: tid})
+		m.queue(r)
 	}
 }
 
-// queue keeps a request until changes may be staged.
-func (m *Mon) queue(r *request) {
-	if len(m.waiting) >= maxWaiting {
-		m.log.Warn("too many requests wait for the quorum", "session", r.s.ID, "entity", r.s.Auth.String())
-		m.out.Closes = append(m.out.Closes, r.s.ID)
-		m.counters.trimmed.Inc()
-		return
+// serve answers what is read from this monitor's state.
+func (m *Mon) serve(r *request) {
+	switch b := r.body.(type) {
+	case *msg.MonGetMap:
+		m.respond(r, m.parts.mon.Message())
+	case *msg.MonSubscribe:
+		m.subscribe(r.s, b)
+	case *msg.MonGetVersion:
+		if p := m.parts.publisher(b.What); p != nil {
+			oldest, newest := p.Versions(b.What)
+			m.respond(r, &msg.MonGetVersionReply{Handle: b.Handle, Version: newest, Oldest: oldest})
+		}
+	default:
+		if r.entry.Leader && !m.leading {
+			m.queue(r) // it led when the request came
+			return
+		}
+		m.run(r)
 	}
-	m.waiting = append(m.waiting, r)
+}
+
+// queue keeps a request until changes may be staged, or until there is a leader
+// that it can be forwarded to.
+func (m *Mon) queue(r *request) {
+	if !m.overfull(r) {
+		m.waiting = append(m.waiting, r)
+	}
+}
+
+// overfull ends the session of a request for which there is no room.
+func (m *Mon) overfull(r *request) bool {
+	if len(m.waiting)+len(m.fwd.out)+len(m.reads.next)+len(m.reads.asked) < maxWaiting {
+		return false
+	}
+	m.log.Warn("too many requests wait for the quorum", "session", r.s.ID, "entity", r.s.Auth.String())
+	m.closeSession(r.s)
+	return true
 }
 
 // reauth renews tickets on a running session.

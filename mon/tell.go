@@ -3,7 +3,6 @@ package mon
 import (
 	"encoding/json"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +12,6 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
-	"github.com/pulpo-storage/pulpo/mon/monmon"
 )
 
 // commands registers what the core itself answers.
@@ -22,6 +20,7 @@ func (m *Mon) commands(t *command.Table) {
 	m.perfCommands(t)
 	t.Read("version", func(c *command.Call) command.Reply { return m.version(c) })
 	t.Read("report", m.report)
+	t.Find("report").Leader = true
 
 	t.Tell("version", "r", "show mon daemon version", func(c *command.Call) command.Reply { return m.tellVersion(c) })
 	t.Tell("mon_status", "r", "report status of monitors", m.parts.mon.Status)
@@ -73,6 +72,9 @@ func (m *Mon) Admin(cmd string) command.Reply {
 
 func (m *Mon) admin(c *command.Call) command.Reply {
 	e := m.table.FindTell(c.Prefix)
+	if !m.parts.ready() {
+		return command.Fail(errno.EAGAIN, "mon.%s has no state yet: it joins the cluster", m.cfg.Name)
+	}
 	if e == nil {
 		return command.Fail(errno.EINVAL, "unrecognized command '%s'", c.Prefix)
 	}
@@ -99,6 +101,9 @@ func (m *Mon) listSessions(c *command.Call) command.Reply {
 	return c.Dump(func(f *jsonfmt.Formatter) {
 		f.Array("sessions", func() {
 			for s := range m.Sessions() {
+				if m.sessions[s.ID].via != "" {
+					continue
+				}
 				f.Object("session", func() {
 					f.Str("name", s.Name.String())
 					f.Str("entity_name", s.Auth.String())
@@ -221,28 +226,6 @@ func (m *Mon) report(c *command.Call) command.Reply {
 	return out
 }
 
-// Quorum is who agrees now.
-func (m *Mon) Quorum() monmon.Quorum {
-	q := monmon.Quorum{Leader: m.parts.mon.RaftName(m.leader), Epoch: 2*m.term - 1, Since: m.since}
-	if q.Leader == "" {
-		q.Epoch = 2 * m.term // even: an election goes on, as in Ceph
-		return q
-	}
-	all := m.parts.mon.Map().Ranks
-	if m.leading && !m.alone() {
-		st := m.rn.Status()
-		for _, n := range all {
-			id := m.parts.mon.RaftID(n)
-			if id == m.id || st.Progress[id].RecentActive {
-				q.Names = append(q.Names, n)
-			}
-		}
-		return q
-	}
-	q.Names = slices.Clone(all)
-	return q
-}
-
 // ranks are the numbers of the monitors that agree.
 func (m *Mon) ranks() string {
 	var out []string
@@ -255,12 +238,18 @@ func (m *Mon) ranks() string {
 
 // Rank is this monitor's number.
 func (m *Mon) Rank() int64 {
+	if !m.parts.ready() {
+		return -1
+	}
 	rank, _ := m.parts.mon.Map().Rank(m.cfg.Name)
 	return int64(rank)
 }
 
 // Addrs are this monitor's addresses in the map.
 func (m *Mon) Addrs() entity.AddrVec {
+	if !m.parts.ready() {
+		return m.cfg.Addrs
+	}
 	if mon := m.parts.mon.Map().Mons[m.cfg.Name]; mon != nil {
 		return mon.Addrs
 	}

@@ -18,11 +18,8 @@ import (
 
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
-	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/mon"
 	"github.com/pulpo-storage/pulpo/mon/service"
-	"github.com/pulpo-storage/pulpo/msgr"
-	"github.com/pulpo-storage/pulpo/node/monstore"
 )
 
 // Options say how a cluster in one process is run.
@@ -262,89 +259,39 @@ func (c *Cluster) startMon(ctx context.Context) error {
 		monLn.Close()
 		return err
 	}
-	closeBoth := func() { monLn.Close(); mgrLn.Close() }
-
-	log := c.log.With("daemon", "mon."+c.id.Mon.Name)
-	home := c.dir.Join("mon." + c.id.Mon.Name)
 	fsid, err := entity.ParseUUID(c.id.FSID)
 	if err != nil {
-		closeBoth()
+		monLn.Close()
+		mgrLn.Close()
 		return err
 	}
-	own, err := monKeyring(home)
+	first, err := bootstrap(fsid, mon.Member{Name: c.id.Mon.Name, Addrs: c.addrs(port, 0)}, time.Now())
 	if err != nil {
-		closeBoth()
+		monLn.Close()
+		mgrLn.Close()
 		return err
 	}
-	db, err := monstore.Open(home+"/store", log)
-	if err != nil {
-		closeBoth()
-		return fmt.Errorf("monitor's store: %w", err)
-	}
-	now := time.Now()
-	monAddrs, mgrAddrs := c.addrs(port, 0), c.addrs(mgrPort, newNonce())
-	keys := cephx.NewKeyServer(cephx.TTLs{}, own)
-	if err := bootstrap(db, fsid, mon.Member{Name: c.id.Mon.Name, Addrs: monAddrs}, now); err != nil {
-		closeBoth()
-		db.Close()
-		return err
-	}
-	counters := new(metric.Registry)
-	counters.Add(processMetrics())
-	m, err := mon.New(mon.Config{
-		Metrics: counters,
-		Name:    c.id.Mon.Name, Rand: rand.Reader, Keys: keys, Options: localOptions, Metadata: hostMetadata(), Log: log,
-		Manager: mon.Manager{Name: c.id.Mgr, Addrs: mgrAddrs, Features: msgr.SupportedFeatures, Metadata: hostMetadata()},
-	}, db, now)
-	if err != nil {
-		closeBoth()
-		db.Close()
-		return err
-	}
-	h := newMonHost(m, counters, db, fsid, log, c.fail)
-	c.mon = h
-	go h.run()
-	logins := &cephx.MonAcceptor{Keys: keys, NewGlobalID: h.newGlobalID}
-	tickets := &cephx.ServiceAcceptor{Service: entity.Mgr, Secrets: keys.Secrets(entity.Mgr)}
-	monMsgr, err := h.messenger(entity.Name{Type: entity.Mon, Num: 0}, monAddrs, logins)
-	if err != nil {
-		closeBoth()
-		return err
-	}
-	mgrMsgr, err := h.messenger(entity.Name{Type: entity.Mgr}, mgrAddrs, tickets)
-	if err != nil {
-		closeBoth()
-		return err
-	}
-	go h.serve(monMsgr, monLn)
-	go h.serve(mgrMsgr, mgrLn)
-	if err := c.adminSocket("mon."+c.id.Mon.Name, h.admin, log); err != nil {
-		return err
-	}
-	log.Info("monitor serves", "addrs", monAddrs, "mgr", mgrAddrs)
-	return nil
+	name := "mon." + c.id.Mon.Name
+	c.mon, err = startMonHost(monConfig{
+		Name: c.id.Mon.Name, FSID: fsid, Home: c.dir.Join(name), Found: first,
+		Listener: monLn, Addrs: c.addrs(port, 0), MgrListener: mgrLn, MgrAddrs: c.addrs(mgrPort, newNonce()), Mgr: c.id.Mgr,
+		AdminSocket: c.dir.Join("run", "ceph-"+name+".asok"), Options: localOptions, Log: c.log.With("daemon", name), Failed: c.fail,
+	})
+	return err
 }
 
-// bootstrap begins a new cluster in an empty store.
-func bootstrap(db *monstore.Store, fsid entity.UUID, first mon.Member, now time.Time) error {
-	empty := true
-	if err := db.Scan("", "", func(string, []byte) bool { empty = false; return false }); err != nil || !empty {
-		return err
-	}
+// bootstrap makes what a new cluster's first monitor begins with.
+func bootstrap(fsid entity.UUID, first mon.Member, now time.Time) ([]mon.Op, error) {
 	key, err := cephx.NewKey(now, rand.Reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	all := map[string]string{"mon": "allow *", "osd": "allow *", "mds": "allow *", "mgr": "allow *"}
-	ops, err := mon.Bootstrap(mon.Genesis{
+	return mon.Bootstrap(mon.Genesis{
 		Genesis:  service.Genesis{FSID: fsid, Created: now, Rand: rand.Reader},
 		Mons:     []mon.Member{first},
 		Accounts: cephx.Keyring{{Type: entity.Client, ID: "admin"}: {Key: key, Caps: all}},
 	})
-	if err != nil {
-		return err
-	}
-	return db.Write(ops, true)
 }
 
 // monCommand runs a command in the monitor with all rights.

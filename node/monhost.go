@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/cephx"
@@ -28,19 +31,130 @@ import (
 type monHost struct {
 	m       *mon.Mon
 	db      *monstore.Store
+	home    string
 	log     *slog.Logger
 	in      *inbox[monInput]
 	msgrs   []*msgr.Messenger
+	peers   *monPeers
 	fsid    msg.FSID
 	ids     globalIDs
 	local   localCalls
 	metrics *metric.Registry // the machine's, with ours
 
+	adminSocket *AdminSocket
+
 	stop   chan struct{}
 	done   chan struct{}
 	failed func(error)
 	lastID atomic.Uint64
+	leads  atomic.Bool     // and could hand over
 	conns  map[uint64]sink // the loop's own
+}
+
+// monConfig is what one monitor of a process is started with.
+type monConfig struct {
+	Name string // "a"
+	FSID entity.UUID
+	// Home is the monitor's directory: its store, and the keyring with the key
+	// that all monitors share ("mon.", see monKeyring).
+	Home string
+	// Listeners are the open ports of the monitor and of the manager that it
+	// plays; they are the host's from the call on. Addrs are the addresses that
+	// others reach them at.
+	Listener, MgrListener net.Listener
+	Addrs, MgrAddrs       entity.AddrVec
+	Mgr                   string // name of that manager
+	// A monitor with an empty store begins a cluster of its own with Found, or
+	// joins the one that Seeds, some of its monitors, belong to.
+	Found []mon.Op
+	Seeds []entity.AddrVec
+	// AdminSocket is a path; "": none.
+	AdminSocket string
+	Options     map[string]string // this process's own settings
+	Log         *slog.Logger
+	// Failed is told when the monitor cannot go on; errors.Is(err,
+	// mon.ErrRemoved) if that is because it is no member any more.
+	Failed func(error)
+}
+
+// startMonHost runs a monitor. It returns when the monitor listens, which may be
+// long before there is a quorum.
+func startMonHost(c monConfig) (h *monHost, err error) {
+	h = &monHost{
+		log: c.Log, fsid: c.FSID, in: newInbox[monInput](monInflight), stop: make(chan struct{}),
+		done: make(chan struct{}), failed: c.Failed, conns: map[uint64]sink{}, metrics: new(metric.Registry),
+	}
+	h.ids.waiting = map[uint64]chan uint64{}
+	started := false
+	defer func() {
+		if err == nil {
+			return
+		}
+		c.Listener.Close()
+		c.MgrListener.Close()
+		switch {
+		case started:
+			err = errors.Join(err, h.abort())
+		case h.db != nil:
+			err = errors.Join(err, h.db.Close())
+		}
+		h = nil
+	}()
+	own, err := monKeyring(c.Home)
+	if err != nil {
+		return h, err
+	}
+	if h.db, err = monstore.Open(c.Home+"/store", c.Log); err != nil {
+		return h, fmt.Errorf("monitor's store: %w", err)
+	}
+	h.home = c.Home
+	if empty, err := storeEmpty(h.db); err != nil {
+		return h, err
+	} else if empty && len(c.Found) > 0 {
+		if err := h.db.Write(c.Found, true); err != nil {
+			return h, err
+		}
+	}
+	h.metrics.Add(processMetrics())
+	keys := cephx.NewKeyServer(cephx.TTLs{}, own)
+	h.m, err = mon.New(mon.Config{
+		Metrics: h.metrics,
+		Name:    c.Name, FSID: c.FSID, Seeds: c.Seeds, Addrs: c.Addrs,
+		Rand: rand.Reader, Keys: keys, Options: c.Options, Metadata: hostMetadata(), Log: c.Log,
+		Manager: mon.Manager{Name: c.Mgr, Addrs: c.MgrAddrs, Features: msgr.SupportedFeatures, Metadata: hostMetadata()},
+	}, h.db, time.Now())
+	if err != nil {
+		return h, err
+	}
+	h.openLocal()
+	logins := &cephx.MonAcceptor{Keys: keys, NewGlobalID: h.newGlobalID}
+	tickets := &cephx.ServiceAcceptor{Service: entity.Mgr, Secrets: keys.Secrets(entity.Mgr)}
+	monMsgr, err := h.messenger(entity.Name{Type: entity.Mon, Num: h.m.Rank()}, c.Addrs, logins, monConnector{keys})
+	if err != nil {
+		return h, err
+	}
+	h.peers = newMonPeers(h, c.Name, monMsgr)
+	mgrMsgr, err := h.messenger(entity.Name{Type: entity.Mgr}, c.MgrAddrs, tickets, nil)
+	if err != nil {
+		return h, err
+	}
+	started = true
+	go h.run()
+	go h.serve(monMsgr, c.Listener)
+	go h.serve(mgrMsgr, c.MgrListener)
+	if c.AdminSocket != "" {
+		if h.adminSocket, err = ListenAdmin(c.AdminSocket, h.admin, c.Log); err != nil {
+			return h, err
+		}
+	}
+	c.Log.Info("monitor serves", "addrs", c.Addrs, "mgr", c.MgrAddrs)
+	return h, nil
+}
+
+func storeEmpty(db *monstore.Store) (empty bool, err error) {
+	empty = true
+	err = db.Scan("", "", func(string, []byte) bool { empty = false; return false })
+	return empty, err
 }
 
 // monInput is an event with the connection it is about, if that is new.
@@ -60,25 +174,15 @@ type sink interface {
 // are held back above it.
 const monInflight = 1024
 
-func newMonHost(m *mon.Mon, counters *metric.Registry, db *monstore.Store, fsid msg.FSID, log *slog.Logger, failed func(error)) *monHost {
-	h := &monHost{
-		m: m, metrics: counters, db: db, log: log, fsid: fsid, in: newInbox[monInput](monInflight), stop: make(chan struct{}),
-		done: make(chan struct{}), failed: failed, conns: map[uint64]sink{},
-	}
-	h.ids.waiting = map[uint64]chan uint64{}
-	h.openLocal()
-	return h
-}
-
 // messenger makes the endpoint for the monitor's address or the manager's.
-func (h *monHost) messenger(name entity.Name, addrs entity.AddrVec, a acceptor) (*msgr.Messenger, error) {
+func (h *monHost) messenger(name entity.Name, addrs entity.AddrVec, a acceptor, c connector) (*msgr.Messenger, error) {
 	m, err := msgr.New(msgr.Config{
 		Name:  name,
 		Addrs: addrs,
 		Policy: func(entity.Type) msgr.Policy {
 			return msgr.Policy{Lossy: true, Stateless: true, Required: requiredFeatures, MaxInflight: 16 << 20}
 		},
-		Auth:    &authenticator{acceptor: a, log: h.log},
+		Auth:    &authenticator{acceptor: a, connector: c, log: h.log},
 		Handler: &monHandler{h, name.Type == entity.Mgr},
 		Log:     h.log,
 	})
@@ -103,7 +207,12 @@ func (h *monHost) run() {
 	defer close(h.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var space time.Time
 	for {
+		if now := time.Now(); now.Sub(space) >= spaceEvery {
+			space = now
+			h.m.Step(now, diskSpace(h.home))
+		}
 		select {
 		case <-h.stop:
 			return
@@ -125,12 +234,24 @@ func (h *monHost) run() {
 			h.failed(fmt.Errorf("monitor: %w", err))
 			return
 		}
+		h.leads.Store(h.m.MayHandOver())
 		if at := h.m.Wake(); at.IsZero() {
 			timer.Stop()
 		} else {
 			timer.Reset(time.Until(at))
 		}
 	}
+}
+
+// spaceEvery is how often a monitor looks at its disk.
+const spaceEvery = 10 * time.Second
+
+func diskSpace(dir string) mon.DiskSpace {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return mon.DiskSpace{}
+	}
+	return mon.DiskSpace{Total: fs.Blocks * uint64(fs.Bsize), Available: fs.Bavail * uint64(fs.Bsize)}
 }
 
 // carryOut does what the machine decided, until it has nothing more to do.
@@ -147,6 +268,9 @@ func (h *monHost) carryOut() error {
 			if err := h.db.Write(r.Batch, r.Sync); err != nil {
 				return err
 			}
+		}
+		for _, p := range r.Peers {
+			h.peers.send(p)
 		}
 		for _, s := range r.Sends {
 			if c := h.conns[s.Session]; c != nil {
@@ -174,11 +298,42 @@ func (h *monHost) serve(m *msgr.Messenger, ln net.Listener) {
 	}
 }
 
-// close ends messengers, loop and store, in this order.
+// handOverTime is how long a leader that stops waits for another one to lead:
+// elections without a leader take longer.
+const handOverTime = 500 * time.Millisecond
+
+// close lets another monitor lead if there is one, then ends messengers, loop and
+// store, in this order.
 func (h *monHost) close() error {
+	if h.leads.Load() {
+		h.in.post(monInput{ev: mon.HandOver{}})
+		limit := time.After(handOverTime)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for waiting := true; waiting && h.leads.Load(); {
+			select {
+			case <-tick.C:
+			case <-h.done:
+				waiting = false
+			case <-limit:
+				waiting = false
+			}
+		}
+	}
+	return h.abort()
+}
+
+// abort ends the monitor as it is.
+func (h *monHost) abort() error {
+	var errs []error
+	if h.adminSocket != nil {
+		errs = append(errs, h.adminSocket.Close())
+	}
 	h.in.close()
 	h.ids.close()
-	var errs []error
+	if h.peers != nil {
+		h.peers.close()
+	}
 	for _, m := range h.msgrs {
 		errs = append(errs, m.Close())
 	}
@@ -193,12 +348,23 @@ func (h *monHost) newGlobalID() (uint64, error) {
 	if ch == nil || !h.in.put(monInput{ev: mon.WantGlobalID{Token: token}}) {
 		return 0, errMonStops
 	}
-	id, ok := <-ch
-	if !ok {
-		return 0, errMonStops
+	select {
+	case id, ok := <-ch:
+		if !ok {
+			return 0, errMonStops
+		}
+		return id, nil
+	case <-time.After(loginPatience):
+		h.ids.forget(token)
+		return 0, errNoQuorum
 	}
-	return id, nil
 }
+
+// loginPatience is how long a login waits for a global id (mon_lease): without a
+// quorum there may be none, and the client does better elsewhere.
+const loginPatience = 5 * time.Second
+
+var errNoQuorum = errors.New("no quorum that gives global ids")
 
 // globalIDs are the logins that wait for an id.
 type globalIDs struct {
@@ -228,6 +394,12 @@ func (g *globalIDs) answer(token, id uint64) {
 	}
 }
 
+func (g *globalIDs) forget(token uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.waiting, token)
+}
+
 func (g *globalIDs) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -244,9 +416,16 @@ type monHandler struct {
 }
 
 func (h *monHandler) Opened(c *msgr.Conn) {
+	if !c.Incoming() {
+		return // monPeers dialled
+	}
+	who, _ := c.Identity().(*cephx.Identity)
+	if isMonPeer(who) && !h.mgr {
+		c.SetValue(fromPeer{})
+		return
+	}
 	id := h.lastID.Add(1)
 	c.SetValue(id)
-	who, _ := c.Identity().(*cephx.Identity)
 	if who == nil {
 		c.Close()
 		return
@@ -265,6 +444,10 @@ func (h *monHandler) Opened(c *msgr.Conn) {
 }
 
 func (h *monHandler) Receive(c *msgr.Conn, m *msgr.Message) {
+	if _, peer := c.Value().(fromPeer); peer {
+		h.receivePeer(c, m)
+		return
+	}
 	id, _ := c.Value().(uint64)
 	// Monitor messages are small and rare: a copy lets the machine keep what it
 	// likes for as long as it likes.
@@ -280,8 +463,11 @@ func (h *monHandler) Receive(c *msgr.Conn, m *msgr.Message) {
 }
 
 func (h *monHandler) Closed(c *msgr.Conn, _ error) {
-	if id, ok := c.Value().(uint64); ok {
-		h.in.post(monInput{ev: mon.SessionClosed{ID: id}})
+	switch v := c.Value().(type) {
+	case uint64:
+		h.in.post(monInput{ev: mon.SessionClosed{ID: v}})
+	case monLineEnd:
+		v.ended()
 	}
 }
 
@@ -331,7 +517,7 @@ func (h *monHost) openLocal() {
 	}
 	h.lastID.Store(localSession)
 	h.in.put(monInput{mon.SessionOpened{
-		ID: localSession, Name: entity.Name{Type: entity.Client}, Features: msgr.SupportedFeatures,
+		ID: localSession, Local: true, Name: entity.Name{Type: entity.Client}, Features: msgr.SupportedFeatures,
 		Identity: &cephx.Identity{Name: entity.AuthName{Type: entity.Client, ID: "admin"}, Method: cephx.MethodNone, Caps: all},
 	}, &h.local})
 }

@@ -433,6 +433,9 @@ func (h *osdHost) fromMon(_ *msgr.Conn, m *msgr.Message, _ msg.Body) {
 			newest = max(newest, e)
 		}
 		h.mons.Got("osdmap", uint64(newest))
+	case *msg.ReportAll:
+		h.in.put(osd.MonConnected{}) // as to a monitor that knows nothing yet
+		return
 	}
 	h.in.put(osd.MonMessage{Body: body})
 }

@@ -235,13 +235,15 @@ func sortedNames(set map[entity.AuthName]bool) []entity.AuthName {
 // may have given out are skipped.
 func (m *Service) Lead() { m.nextID = max(m.maxID, firstGlobalID) }
 
-// TakeGlobalID returns a fresh id, if the committed range has one.
-func (m *Service) TakeGlobalID() (uint64, bool) {
+// TakeGlobalIDs returns up to n fresh ids, if the committed range has any. Only
+// the leader has.
+func (m *Service) TakeGlobalIDs(n uint64) (first, last uint64, ok bool) {
 	if m.nextID >= m.maxID {
-		return 0, false
+		return 0, 0, false
 	}
-	m.nextID++
-	return m.nextID, true
+	first, last = m.nextID+1, min(m.nextID+n, m.maxID)
+	m.nextID = last
+	return first, last, true
 }
 
 // Wake says when ids run low or secrets must be rotated.

@@ -132,7 +132,9 @@ func parseDescriptions(gz []byte) ([]Description, error) {
 type Entry struct {
 	Description
 	Kind Kind
-	run  Handler
+	// Leader: a Read that needs what only the leader knows.
+	Leader bool
+	run    Handler
 
 	more []Description // further signatures under the same prefix
 }
@@ -142,6 +144,9 @@ func (e *Entry) Run(c *Call) Reply { return e.run(c) }
 
 // Table holds the commands that are served.
 type Table struct {
+	// AtLeader marks the commands that are registered while it is set.
+	AtLeader bool
+
 	clients map[string]*Entry
 	tell    map[string]*Entry
 }
@@ -158,7 +163,7 @@ func (t *Table) Read(prefix string, h Handler) { t.add(prefix, Read, h) }
 func (t *Table) Write(prefix string, h Handler) { t.add(prefix, Write, h) }
 
 func (t *Table) add(prefix string, k Kind, h Handler) {
-	e := &Entry{Kind: k, run: h}
+	e := &Entry{Kind: k, Leader: t.AtLeader, run: h}
 	for _, d := range stock() {
 		if d.Prefix != prefix {
 			continue

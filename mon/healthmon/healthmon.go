@@ -170,6 +170,9 @@ func (s *Service) worst(all map[string]service.Check) service.Severity {
 // Overall is the word for the cluster's health, for metrics and admin sockets.
 func (s *Service) Overall(now time.Time) service.Severity { return s.worst(s.checks(now)) }
 
+// Lead begins to look anew.
+func (s *Service) Lead() { s.looked, s.known, s.nextTry = false, nil, time.Time{} }
+
 // Wake is when the checks are looked at again.
 func (s *Service) Wake() time.Time {
 	if s.nextTry.IsZero() {

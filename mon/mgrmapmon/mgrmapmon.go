@@ -8,6 +8,7 @@ package mgrmapmon
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -76,7 +77,7 @@ type Service struct {
 	meta map[string]map[string]string
 
 	pending     *mgrmap.Map
-	pendingMeta map[string]string
+	pendingMeta map[string]map[string]string // of all, nil: unchanged
 }
 
 // New makes the service of a monitor that plays self, if that has a name.
@@ -89,21 +90,29 @@ type change struct {
 	Map  []byte
 	Name string // whose metadata
 	Meta map[string]string
+	// All, if there are any, is the metadata of all managers.
+	All map[string]map[string]string
 }
 
 func (c change) Encode(e *wire.Encoder) {
-	m := e.Begin(1, 1)
+	m := e.Begin(2, 1)
 	e.Blob(c.Map)
 	e.Str(c.Name)
-	wire.EncodeMap(e, c.Meta, func(k, v string) { e.Str(k); e.Str(v) })
+	text := func(k, v string) { e.Str(k); e.Str(v) }
+	wire.EncodeMap(e, c.Meta, text)
+	wire.EncodeMap(e, c.All, func(n string, kv map[string]string) { e.Str(n); wire.EncodeMap(e, kv, text) })
 	e.End(m)
 }
 
 func (c *change) Decode(d *wire.Decoder) {
-	env := d.Begin("mgrmap change", 1)
+	env := d.Begin("mgrmap change", 2)
 	c.Map = slices.Clone(d.Blob())
 	c.Name = d.Str()
-	c.Meta = wire.DecodeMap(d, 8, func() (string, string) { return d.Str(), d.Str() })
+	text := func() (string, string) { return d.Str(), d.Str() }
+	c.Meta = wire.DecodeMap(d, 8, text)
+	if c.All = nil; env.Version >= 2 {
+		c.All = wire.DecodeMap(d, 8, func() (string, map[string]string) { return d.Str(), wire.DecodeMap(d, 8, text) })
+	}
 	d.End(env)
 }
 
@@ -132,7 +141,9 @@ func (s *Service) Load(r service.Reader) error {
 		if err := wire.Unmarshal(v, &c); err != nil {
 			return err
 		}
-		s.meta[c.Name] = c.Meta
+		if s.meta = c.All; len(s.meta) == 0 {
+			s.meta = map[string]map[string]string{c.Name: c.Meta}
+		}
 	}
 	return nil
 }
@@ -144,7 +155,7 @@ func (s *Service) Propose(time.Time) []byte {
 	if next == nil {
 		return nil
 	}
-	return wire.Marshal(change{Map: next.Encode(), Name: next.ActiveName, Meta: meta})
+	return wire.Marshal(change{Map: next.Encode(), Name: next.ActiveName, All: meta})
 }
 
 // Drop forgets what is pending.
@@ -162,9 +173,12 @@ func (s *Service) Apply(b []byte, w service.Writer) error {
 	}
 	s.m, s.raw = m, c.Map
 	w.Put(keyMap, c.Map)
-	if c.Meta != nil {
-		s.meta = map[string]map[string]string{c.Name: c.Meta}
-		w.Put(keyMeta, wire.Marshal(change{Name: c.Name, Meta: c.Meta}))
+	if len(c.Meta) > 0 {
+		c.All = map[string]map[string]string{c.Name: c.Meta} // as written by version 1
+	}
+	if len(c.All) > 0 {
+		s.meta = c.All
+		w.Put(keyMeta, wire.Marshal(change{All: c.All}))
 	}
 	return nil
 }
@@ -176,7 +190,7 @@ func (s *Service) Map() *mgrmap.Map { return s.m }
 func (s *Service) next() *mgrmap.Map {
 	if s.pending == nil {
 		m := *s.m
-		m.Modules = slices.Clone(s.m.Modules)
+		m.Modules, m.Standbys = slices.Clone(s.m.Modules), maps.Clone(s.m.Standbys)
 		m.Epoch++
 		s.pending = &m
 	}
@@ -189,17 +203,75 @@ func (s *Service) Lead(now time.Time) {
 		return
 	}
 	m := s.next()
+	before := s.m.ActiveName
 	m.ActiveName, m.ActiveAddrs, m.ActiveFeatures = s.self.Name, s.self.Addrs, s.self.Features
-	m.ActiveGID++
-	if m.ActiveGID == 1 {
-		m.ActiveGID = 4098 - 1 // below the ids of clients, like that of a stock cluster's first manager
-	}
+	// The manager has another number with each life, below the ids of clients like
+	// that of a stock cluster's first manager.
+	m.ActiveGID = s.newGID()
 	m.ActiveChange, m.Available = now, true
-	s.pendingMeta = s.self.Metadata
-	if s.pendingMeta == nil {
-		s.pendingMeta = map[string]string{}
+	maps.DeleteFunc(m.Standbys, func(_ uint64, b *mgrmap.Standby) bool { return b.Name == s.self.Name })
+	s.setMeta(s.self)
+	if before != "" && before != s.self.Name {
+		s.host.Log(msg.LogInfo, "", "Activating manager daemon %s", s.self.Name)
 	}
 	s.host.Log(msg.LogInfo, "", "Manager daemon %s is now available", s.self.Name)
+}
+
+// newGID is a number that no manager of the map has.
+func (s *Service) newGID() uint64 {
+	m := s.current()
+	n := max(m.ActiveGID, 4097-1)
+	for _, b := range m.Standbys {
+		n = max(n, b.GID)
+	}
+	return n + 1
+}
+
+func (s *Service) setMeta(of Manager) {
+	if s.pendingMeta == nil {
+		s.pendingMeta = maps.Clone(s.meta)
+		if s.pendingMeta == nil {
+			s.pendingMeta = map[string]map[string]string{}
+		}
+	}
+	kv := of.Metadata
+	if kv == nil {
+		kv = map[string]string{}
+	}
+	s.pendingMeta[of.Name] = kv
+}
+
+// Standbys stages who else could be the manager: those of the other monitors in
+// quorum, in any order.
+func (s *Service) Standbys(all []Manager) {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b Manager) int { return strings.Compare(a.Name, b.Name) })
+	all = slices.DeleteFunc(all, func(b Manager) bool { return b.Name == "" || b.Name == s.current().ActiveName })
+	all = slices.CompactFunc(all, func(a, b Manager) bool { return a.Name == b.Name })
+	have := map[string]*mgrmap.Standby{}
+	for _, b := range s.current().Standbys {
+		have[b.Name] = b
+	}
+	same := len(have) == len(all)
+	for _, b := range all {
+		same = same && have[b.Name] != nil
+	}
+	if same {
+		return
+	}
+	m := s.next()
+	gid := s.newGID()
+	m.Standbys = map[uint64]*mgrmap.Standby{}
+	for _, b := range all {
+		if old := have[b.Name]; old != nil {
+			m.Standbys[old.GID] = old
+			continue
+		}
+		m.Standbys[gid] = &mgrmap.Standby{GID: gid, Name: b.Name, Features: b.Features}
+		gid++
+		s.setMeta(b)
+		s.host.Log(msg.LogInfo, "", "Standby manager daemon %s started", b.Name)
+	}
 }
 
 // Topics is what can be subscribed to.
@@ -231,12 +303,17 @@ func (s *Service) Publish(_ *service.Session, topic string, next uint64) ([]msg.
 	return []msg.Body{&msg.MgrMap{Map: s.raw}}, newest + 1
 }
 
-// Daemons is the active manager.
+// Daemons are the active manager and those that stand by.
 func (s *Service) Daemons() []service.Daemon {
 	if !s.m.Available {
 		return nil
 	}
-	return []service.Daemon{{Type: entity.Mgr, ID: s.m.ActiveName, Metadata: s.meta[s.m.ActiveName]}}
+	all := []service.Daemon{{Type: entity.Mgr, ID: s.m.ActiveName, Metadata: s.meta[s.m.ActiveName]}}
+	for _, gid := range slices.Sorted(maps.Keys(s.m.Standbys)) {
+		b := s.m.Standbys[gid]
+		all = append(all, service.Daemon{Type: entity.Mgr, ID: b.Name, Metadata: s.meta[b.Name]})
+	}
+	return all
 }
 
 // Commands registers mgr ... .

@@ -20,6 +20,9 @@ type Service struct {
 	ticked time.Time // of the last sample of the rates
 }
 
+// Lead begins anew: what this monitor knew when it led before is old.
+func (s *Service) Lead() { s.pgs = newPGMap() }
+
 // cluster is what the statistics need of the OSD map's service.
 type cluster interface {
 	Map() *osdmap.Map

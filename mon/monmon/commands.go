@@ -2,11 +2,9 @@ package monmon
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
@@ -24,30 +22,9 @@ func (m *Service) Commands(t *command.Table) {
 	t.Read("quorum_status", m.quorumStatus)
 	t.Read("fsid", m.fsid)
 	t.Read("time-sync-status", m.timeSync)
+	t.Find("time-sync-status").Leader = true
 	t.Read("config generate-minimal-conf", m.minimalConf)
-	t.Read("mon ok-to-stop", func(c *command.Call) command.Reply {
-		if len(c.Strs("ids")) == 0 {
-			return command.Fail(errno.EINVAL, "must specify one or more monitor ids")
-		}
-		return command.Fail(errno.EBUSY, "not enough monitors would be available (%s) after stopping mons [%s]",
-			strings.Join(m.without(c.Strs("ids")), ","), strings.Join(c.Strs("ids"), ","))
-	})
-	t.Read("mon ok-to-add-offline", func(*command.Call) command.Reply {
-		return command.Fail(errno.EBUSY, "adding a monitor may break quorum (until that monitor starts)")
-	})
-	t.Read("mon ok-to-rm", func(c *command.Call) command.Reply {
-		if c.Str("id") == "" {
-			return command.Fail(errno.EINVAL, "must specify a monitor id")
-		}
-		if _, ok := m.m.Rank(c.Str("id")); !ok {
-			return command.Say("mon.%s does not exist", c.Str("id"))
-		}
-		return command.Fail(errno.EBUSY, "removing mon.%s would break quorum", c.Str("id"))
-	})
-	t.Write("mon add", m.add)
-	for _, p := range []string{"mon rm", "mon remove"} {
-		t.Write(p, m.rm)
-	}
+	m.memberCommands(t)
 	t.Read("mon enable-msgr2", func(*command.Call) command.Reply { return command.Reply{} })
 }
 
@@ -226,18 +203,6 @@ func (m *Service) fsid(c *command.Call) command.Reply {
 	})
 }
 
-func (m *Service) timeSync(c *command.Call) command.Reply {
-	return c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("time_sync", func() {
-			f.Object("timechecks", func() {
-				f.Uint("epoch", m.host.Quorum().Epoch)
-				f.Int("round", 0)
-				f.Str("round_status", "finished")
-			})
-		})
-	})
-}
-
 func (m *Service) minimalConf(*command.Call) command.Reply {
 	var hosts []string
 	for _, n := range m.m.Ranks {
@@ -245,39 +210,6 @@ func (m *Service) minimalConf(*command.Call) command.Reply {
 	}
 	return command.Text(fmt.Sprintf("# minimal ceph.conf for %v\n[global]\n\tfsid = %v\n\tmon_host = %s\n",
 		m.m.FSID, m.m.FSID, strings.Join(hosts, " ")))
-}
-
-func (m *Service) add(c *command.Call) command.Reply {
-	addrs, err := parseMonAddr(c.Str("addr"))
-	if err != nil {
-		return command.Fail(errno.EINVAL, "addr %sdoes not parse", c.Str("addr"))
-	}
-	name := c.Str("name")
-	if mon := m.m.Mons[name]; mon != nil {
-		if mon.Addrs.Equal(addrs) {
-			return command.Reply{}
-		}
-		return command.Fail(errno.EEXIST, "mon.%s already exists at address %v", name, mon.Addrs)
-	}
-	for _, n := range m.m.Ranks {
-		for _, a := range addrs {
-			if slices.ContainsFunc(m.m.Mons[n].Addrs, func(b entity.Addr) bool { return a.AP == b.AP }) {
-				return command.Fail(errno.EEXIST, "mon.%s already exists at address %v", n, a)
-			}
-		}
-	}
-	return command.Fail(errno.EOPNOTSUPP, "this cluster cannot change its monitors yet")
-}
-
-func (m *Service) rm(c *command.Call) command.Reply {
-	name := c.Str("name")
-	if _, ok := m.m.Rank(name); !ok {
-		return command.Say("mon.%s does not exist or has already been removed", name)
-	}
-	if len(m.m.Ranks) == 1 {
-		return command.Fail(errno.EINVAL, "error: refusing removal of last monitor %s", name)
-	}
-	return command.Fail(errno.EOPNOTSUPP, "this cluster cannot change its monitors yet")
 }
 
 // StatusServices is the line of "ceph -s".
@@ -305,11 +237,4 @@ func (m *Service) StatusDump(f *jsonfmt.Formatter, now time.Time) {
 		f.Str("min_mon_release_name", m.m.MinMonRelease.String())
 		f.Int("num_mons", int64(len(m.m.Ranks)))
 	})
-}
-
-func parseMonAddr(s string) (entity.AddrVec, error) {
-	if s == "" {
-		return nil, errno.EINVAL
-	}
-	return entity.ParseAddrVec(s)
 }

@@ -64,11 +64,8 @@ func (m *Service) featureSet(c *command.Call) command.Reply {
 		return command.Fail(errno.EPERM, "please specify '--yes-i-really-mean-it' if you really, **really** want to set feature '%s' in the monmap.", shown)
 	}
 	if m.m.Persistent&bit == 0 {
-		next := m.m.Clone()
-		next.Epoch++
-		next.LastChanged = c.Now
+		next, _ := m.next(c.Now)
 		next.Persistent |= bit
-		m.pending.Map, m.pending.IDs = next.Encode(), m.ids
 		return command.Committed("setting feature '%s'", shown)
 	}
 	return command.Say("setting feature '%s'", shown)

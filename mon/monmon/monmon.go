@@ -5,6 +5,7 @@
 package monmon
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +23,7 @@ import (
 const (
 	keyMap   = "map/"  // + epoch
 	keyRaft  = "raft"  // numbers by name
+	keyStore = "store" // instances by name, last number
 	keyMeta  = "meta/" // + name
 	keptMaps = 500
 )
@@ -34,11 +36,24 @@ type Quorum struct {
 	Since  time.Time
 }
 
+// Clock is how a monitor's clock differs from the leader's.
+type Clock struct{ Skew, Latency time.Duration }
+
+// Space is what the file system of a monitor's store has, in bytes; Total 0:
+// unknown.
+type Space struct{ Total, Available uint64 }
+
+// unclaimed is the instance of a monitor that was added and has not come yet.
+var unclaimed = entity.UUID{0xff}
+
 // Core is what the service asks of the monitor.
 type Core interface {
 	service.Host
 	Quorum() Quorum
 	Features() uint64
+	// Clocks and Space are of the monitors in quorum, as the leader knows them.
+	Clocks() map[string]Clock
+	Space() map[string]Space
 }
 
 // Service is the machine.
@@ -46,10 +61,12 @@ type Service struct {
 	host Core
 	r    service.Reader
 
-	m    *monmap.Map
-	raw  []byte
-	ids  map[string]uint64
-	meta map[string]map[string]string
+	m         *monmap.Map
+	raw       []byte
+	ids       map[string]uint64
+	instances map[string]entity.UUID // of the stores of those that joined
+	lastID    uint64                 // the highest number that any monitor had
+	meta      map[string]map[string]string
 
 	pending change
 }
@@ -59,24 +76,42 @@ type change struct {
 	Map  []byte            // nil: none
 	IDs  map[string]uint64 // with Map
 	Meta map[string]map[string]string
+	next *monmap.Map // Map while it is pending
+	// With Map.
+	Instances map[string]entity.UUID
+	LastID    uint64
 }
 
 func (c change) Encode(e *wire.Encoder) {
-	m := e.Begin(1, 1)
+	m := e.Begin(2, 1)
 	e.Blob(c.Map)
 	wire.EncodeMap(e, c.IDs, func(n string, id uint64) { e.Str(n); e.U64(id) })
 	wire.EncodeMap(e, c.Meta, func(n string, kv map[string]string) {
 		e.Str(n)
 		encodeStrings(e, kv)
 	})
+	c.encodeStores(e)
 	e.End(m)
 }
 
+func (c change) encodeStores(e *wire.Encoder) {
+	wire.EncodeMap(e, c.Instances, func(n string, u entity.UUID) { e.Str(n); u.Encode(e) })
+	e.U64(c.LastID)
+}
+
+func (c *change) decodeStores(d *wire.Decoder) {
+	c.Instances = wire.DecodeMap(d, 20, func() (n string, u entity.UUID) { n = d.Str(); u.Decode(d); return n, u })
+	c.LastID = d.U64()
+}
+
 func (c *change) Decode(d *wire.Decoder) {
-	env := d.Begin("monmap change", 1)
+	env := d.Begin("monmap change", 2)
 	c.Map = slices.Clone(d.Blob())
 	c.IDs = wire.DecodeMap(d, 12, func() (string, uint64) { return d.Str(), d.U64() })
 	c.Meta = wire.DecodeMap(d, 8, func() (string, map[string]string) { return d.Str(), decodeStrings(d) })
+	if c.Instances, c.LastID = nil, 0; env.Version >= 2 {
+		c.decodeStores(d)
+	}
 	d.End(env)
 }
 
@@ -104,6 +139,7 @@ func mapKey(epoch uint32) string { return keyMap + fmt.Sprintf("%08x", epoch) }
 // Load reads the state.
 func (m *Service) Load(r service.Reader) error {
 	m.r, m.m, m.raw, m.ids, m.meta = r, nil, nil, map[string]uint64{}, map[string]map[string]string{}
+	m.instances, m.lastID = map[string]entity.UUID{}, 0
 	for _, v := range r.Scan(keyMap, keyMap+"\xff") {
 		m.raw = v
 	}
@@ -120,6 +156,16 @@ func (m *Service) Load(r service.Reader) error {
 			return err
 		}
 	}
+	if v := r.Get(keyStore); v != nil {
+		d := wire.NewDecoder(v)
+		var c change
+		c.decodeStores(d)
+		if err := d.Finish(); err != nil {
+			return err
+		}
+		m.instances, m.lastID = c.Instances, c.LastID
+	}
+	m.countIDs()
 	for k, v := range r.Scan(keyMeta, keyMeta+"\xff") {
 		d := wire.NewDecoder(v)
 		m.meta[strings.TrimPrefix(k, keyMeta)] = decodeStrings(d)
@@ -131,12 +177,22 @@ func (m *Service) Load(r service.Reader) error {
 	return nil
 }
 
+// countIDs keeps the highest number.
+func (m *Service) countIDs() {
+	for _, id := range m.ids {
+		m.lastID = max(m.lastID, id)
+	}
+}
+
 // Propose returns what is pending.
 func (m *Service) Propose(time.Time) []byte {
 	c := m.pending
 	m.Drop()
-	if c.Map == nil && len(c.Meta) == 0 {
+	if c.next == nil && len(c.Meta) == 0 {
 		return nil
+	}
+	if c.next != nil {
+		c.Map = c.next.Encode()
 	}
 	return wire.Marshal(c)
 }
@@ -163,6 +219,17 @@ func (m *Service) Apply(b []byte, w service.Writer) error {
 		var e wire.Encoder
 		wire.EncodeMap(&e, c.IDs, func(n string, id uint64) { e.Str(n); e.U64(id) })
 		w.Put(keyRaft, e.Bytes())
+		m.instances, m.lastID = c.Instances, max(m.lastID, c.LastID)
+		m.countIDs()
+		var stores wire.Encoder
+		change{Instances: m.instances, LastID: m.lastID}.encodeStores(&stores)
+		w.Put(keyStore, stores.Bytes())
+		for n := range m.meta {
+			if next.Mons[n] == nil {
+				delete(m.meta, n)
+				w.Delete(keyMeta + n)
+			}
+		}
 	}
 	if m.meta == nil {
 		m.meta = map[string]map[string]string{}
@@ -189,6 +256,13 @@ func (m *Service) FSID() msg.FSID {
 
 // RaftID returns a monitor's number in the raft group, 0 if it is not in it.
 func (m *Service) RaftID(name string) uint64 { return m.ids[name] }
+
+// RaftIDs are the numbers by name. They are read only.
+func (m *Service) RaftIDs() map[string]uint64 { return m.ids }
+
+// Instance is the store that a monitor joined with; zero for one that was there
+// from the beginning.
+func (m *Service) Instance(name string) entity.UUID { return m.instances[name] }
 
 // RaftName is the inverse.
 func (m *Service) RaftName(id uint64) string {
@@ -227,25 +301,93 @@ func (m *Service) Publish(_ *service.Session, _ string, next uint64) ([]msg.Body
 	return []msg.Body{m.Message()}, uint64(m.m.Epoch) + 1
 }
 
-// Describe stages what this monitor tells of itself, if it is news.
-func (m *Service) Describe(meta map[string]string) {
-	if !maps.Equal(m.meta[m.host.Name()], meta) {
-		m.pending.Meta = map[string]map[string]string{m.host.Name(): meta}
+// next is the pending map and what goes with it, begun if there is none.
+func (m *Service) next(now time.Time) (*monmap.Map, *change) {
+	c := &m.pending
+	if c.next == nil {
+		c.next = m.m.Clone()
+		c.next.Epoch++
+		c.next.LastChanged = now
+		c.next.RemovedRanks = nil
+		c.IDs, c.Instances, c.LastID = maps.Clone(m.ids), maps.Clone(m.instances), m.lastID
+		if c.Instances == nil {
+			c.Instances = map[string]entity.UUID{}
+		}
 	}
+	return c.next, c
 }
 
-// Moved stages this monitor's addresses, if they are others than in the map:
-// a cluster may be started anew elsewhere.
-func (m *Service) Moved(addrs entity.AddrVec, now time.Time) {
-	mon := m.m.Mons[m.host.Name()]
+// view is the map as it will be once what is pending is committed.
+func (m *Service) view() *monmap.Map {
+	if m.pending.next != nil {
+		return m.pending.next
+	}
+	return m.m
+}
+
+// Add stages a new monitor.
+func (m *Service) add(name string, addrs entity.AddrVec, instance entity.UUID, now time.Time) error {
+	if n := len(m.view().Ranks); n >= maxMons {
+		return fmt.Errorf("there are %d monitors already", n)
+	}
+	next, c := m.next(now)
+	if err := next.Add(&monmap.Mon{Name: name, Addrs: addrs}); err != nil {
+		return err
+	}
+	c.LastID++
+	c.IDs[name], c.Instances[name] = c.LastID, instance
+	return nil
+}
+
+// maxMons is more than anybody should have.
+const maxMons = 31
+
+// Join stages that a monitor with an empty store is one of these. Whatever had
+// its name with another store gets out of the raft group.
+func (m *Service) Join(name string, addrs entity.AddrVec, instance entity.UUID, now time.Time) error {
+	if name == "" || len(addrs) == 0 {
+		return errors.New("name or address is missing")
+	}
+	if m.view().Mons[name] == nil {
+		return m.add(name, addrs, instance, now)
+	}
+	have := m.instances[name]
+	if m.pending.next != nil {
+		have = m.pending.Instances[name]
+	}
+	if have == instance {
+		return nil
+	}
+	next, c := m.next(now)
+	if have != unclaimed {
+		c.LastID++
+		c.IDs[name] = c.LastID
+	}
+	c.Instances[name] = instance
+	next.Mons[name].Addrs = addrs
+	return nil
+}
+
+// Describe stages what a monitor tells of itself, if it is news.
+func (m *Service) Describe(name string, meta map[string]string) {
+	if m.m.Mons[name] == nil || maps.Equal(m.meta[name], meta) {
+		return
+	}
+	if m.pending.Meta == nil {
+		m.pending.Meta = map[string]map[string]string{}
+	}
+	m.pending.Meta[name] = meta
+}
+
+// Moved stages a monitor's addresses, if they are others than in the map: a
+// cluster may be started anew elsewhere.
+func (m *Service) Moved(name string, addrs entity.AddrVec, now time.Time) {
+	mon := m.view().Mons[name]
 	if mon == nil || len(addrs) == 0 || mon.Addrs.Equal(addrs) {
 		return
 	}
-	next := m.m.Clone()
-	next.Epoch++
-	next.LastChanged = now
-	next.Mons[m.host.Name()].Addrs = addrs
-	m.pending.Map, m.pending.IDs = next.Encode(), m.ids
+	next, _ := m.next(now)
+	next.Mons[name].Addrs = addrs
 }
 
 // Daemons are the monitors.

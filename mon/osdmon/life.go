@@ -253,6 +253,12 @@ func (s *Service) alive(sess *service.Session, b *msg.OSDAlive) service.Answer {
 	return service.Answer{}
 }
 
+// Lead forgets what this monitor knew when it led before.
+func (s *Service) Lead(now time.Time) {
+	s.life = newLife()
+	s.lead(now)
+}
+
 // lead begins to watch the OSDs.
 func (s *Service) lead(now time.Time) {
 	s.life.since = now
