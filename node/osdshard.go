@@ -120,6 +120,9 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	if r.WantEpoch != 0 {
 		s.h.in.post(osd.WantEpoch{Epoch: r.WantEpoch})
 	}
+	if len(r.Places) > 0 {
+		s.h.in.post(osd.Places{Asks: slices.Clone(r.Places)})
+	}
 	if len(r.Moved) > 0 {
 		s.h.in.post(osd.Moved{Groups: r.Moved})
 	}

@@ -11,7 +11,7 @@
 // They talk through the shell, which delivers in order:
 //
 //	OSD    -> Shard   [Ready].ToShards: maps, settings, questions
-//	Shard  -> OSD     [ShardReady].Answers, WantEpoch
+//	Shard  -> OSD     [ShardReady].Answers, WantEpoch, Places
 //	reader -> Shard   *pg.Request
 //	store  -> Shard   ForPG{pg.Committed}; replies go from the store's callback
 //	                  straight to the connection

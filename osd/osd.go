@@ -185,6 +185,8 @@ type OSD struct {
 	asks    map[uint64]*ask
 	nextAsk uint64
 
+	places places
+
 	counters *counters
 	reports  report
 	wake     time.Time
@@ -193,7 +195,7 @@ type OSD struct {
 
 // New makes an OSD of what its store holds.
 func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
-	o := &OSD{cfg: cfg, store: store, maps: &Maps{}, asks: map[uint64]*ask{}, handlers: commands()}
+	o := &OSD{cfg: cfg, store: store, maps: &Maps{}, asks: map[uint64]*ask{}, handlers: commands(), places: newPlaces()}
 	var err error
 	if o.super, err = readSuper(store); err != nil {
 		return nil, err
@@ -217,6 +219,7 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 		o.cfg.Cluster = o.cfg.Public
 	}
 	o.pgConfig, o.history = groupConfig(cfg.Options, 0, cfg.Shards), historyConfig(cfg.Options)
+	o.limitPlaces()
 	classes := Classes()
 	o.counters = newCounters()
 	for i := range o.cfg.Shards {
@@ -322,6 +325,8 @@ func (o *OSD) Step(now time.Time, in Event) {
 		o.command(now, in)
 	case Answer:
 		o.answered(now, in)
+	case Places:
+		o.takePlaces(in)
 	case Moved:
 		for _, id := range in.Groups {
 			o.toShard(ShardOf(id.PG, o.cfg.Shards), Adopt{id})

@@ -155,6 +155,7 @@ func (o *OSD) fullness(used, total float64) osdmap.State {
 // reconfigure gives the shards new settings if something has changed: options,
 // room in the store, the number of groups that share the log's memory.
 func (o *OSD) reconfigure() {
+	o.limitPlaces()
 	groups := 0
 	if m := o.maps.Map; m != nil {
 		for _, p := range m.Pools {

@@ -137,6 +137,8 @@ type Ready struct {
 	// Split are groups that have come of others and are whole now; each is to be
 	// loaded by the loop that it belongs to.
 	Split []object.SPG
+	// Places are wishes for the OSD, which answers each with a [Place], some time.
+	Places []PlaceAsk
 	// Done are requests that are finished, for the history of requests.
 	Done []*Request
 	// Notes are worth a line in the log.

@@ -10,6 +10,7 @@ import (
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/extent"
 )
 
 // execution is one run of a request's operations on its object (OpContext). It
@@ -27,7 +28,7 @@ type execution struct {
 	snapc  object.SnapContext // of a request that may write
 	// modified is what of the head's bytes has changed, counted in those that it
 	// had; kept only if tracks: the object has a clone, or gets one.
-	modified ranges
+	modified extent.Set
 	tracks   bool
 	replaced bool // the head's attributes are not those it had
 

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/osd/extent"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -195,7 +196,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(e.Bytes())
 	f.Add(wire.Marshal(&Info{PG: object.SPG{Shard: object.NoShard}}))
 	f.Add(wire.Marshal(&ObjectInfo{Size: 7}))
-	f.Add(wire.Marshal(&SnapSet{Seq: 4, Clones: []Clone{{ID: 3, Size: 9, Snaps: []object.SnapID{3, 1}, Overlap: ranges{{1, 4}, {5, 9}}}}}))
+	f.Add(wire.Marshal(&SnapSet{Seq: 4, Clones: []Clone{{ID: 3, Size: 9, Snaps: []object.SnapID{3, 1}, Overlap: extent.Set{{Off: 1, End: 4}, {Off: 5, End: 9}}}}}))
 	f.Add(wire.Marshal(&ObjectInfo{Watchers: []WatchInfo{{WatchKey{1, entity.Name{Type: entity.Client, Num: 2}}, 30, entity.Addr{Type: entity.AddrAny}}}}))
 	c := copyData{size: 3, data: buffer.ListOf([]byte("abc"))}
 	head, tail := c.encode()

@@ -8,6 +8,7 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/osd/extent"
 	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
 )
@@ -88,9 +89,9 @@ func (x *execution) opRollback(op *msg.Op) error {
 
 // rollBack makes the head a copy of a clone.
 func (x *execution) rollBack(c *objectContext) {
-	all := rangeOf(0, x.info.Size)
+	all := extent.Of(0, x.info.Size)
 	same := x.obj.snaps.unchangedSince(x.obj.snaps.index(c.id.Snap))
-	x.modified = x.modified.union(all.subtract(same))
+	x.modified = x.modified.Union(all.Subtract(same))
 	x.create()
 	x.view.become(c.id)
 	x.replaced = true

@@ -97,9 +97,10 @@ func (e *Env) renew() {
 	clear(r.Sends)
 	clear(r.Peers)
 	clear(r.Fetches)
+	clear(r.Places)
 	clear(r.Done)
 	clear(r.Notes)
-	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Peers: r.Peers[:0], Fetches: r.Fetches[:0], Split: r.Split[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
+	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Peers: r.Peers[:0], Fetches: r.Fetches[:0], Split: r.Split[:0], Places: r.Places[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
 }
 
 // role is what the group is to its clients.
@@ -356,6 +357,8 @@ func (p *PG) Step(now time.Time, in Event) {
 		p.onFetched(now, &in)
 	case *FromPeer:
 		p.fromPeer(now, in)
+	case Place:
+		p.onPlace(now, in)
 	case BackoffAck:
 		// The client has stopped; nothing waits for that.
 	case SessionClosed:

@@ -263,7 +263,7 @@ func (m *snapModel) checkOverlaps(t *rapid.T, w *world, head *objectContext) {
 		}
 		a, b := read(head.id.At(c.ID)), read(next)
 		for _, s := range c.Overlap {
-			if !bytes.Equal(a[s.off:s.end], b[s.off:s.end]) {
+			if !bytes.Equal(a[s.Off:s.End], b[s.Off:s.End]) {
 				t.Fatalf("clone %d of %v says that it shares %v with %v: %q, %q", c.ID, head.id, c.Overlap, next, a, b)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/osd/extent"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -30,11 +31,11 @@ type Clone struct {
 	Snaps []object.SnapID // that it serves, newest first; never empty
 	// Overlap is bytes that the next newer version, a clone or the head, has
 	// unchanged. Those bytes are counted there.
-	Overlap ranges
+	Overlap extent.Set
 }
 
 // bytes is what the clone adds to the group's sum (get_clone_bytes).
-func (c *Clone) bytes() int64 { return int64(c.Size) - int64(c.Overlap.size()) }
+func (c *Clone) bytes() int64 { return int64(c.Size) - int64(c.Overlap.Size()) }
 
 // empty reports whether there is nothing to write down.
 func (s *SnapSet) empty() bool { return s.Seq == 0 && len(s.Clones) == 0 }
@@ -81,10 +82,10 @@ func (s *SnapSet) serving(snap object.SnapID) *Clone {
 
 // unchangedSince returns the bytes that have not changed from a clone, the i-th,
 // to the head.
-func (s *SnapSet) unchangedSince(i int) ranges {
+func (s *SnapSet) unchangedSince(i int) extent.Set {
 	r := s.Clones[i].Overlap
 	for _, c := range s.Clones[i+1:] {
-		r = r.intersect(c.Overlap)
+		r = r.Intersect(c.Overlap)
 	}
 	return r
 }
@@ -93,7 +94,7 @@ func (s *SnapSet) unchangedSince(i int) ranges {
 // one shares with the newer one now.
 func (s *SnapSet) remove(i int) {
 	if i > 0 {
-		s.Clones[i-1].Overlap = s.Clones[i-1].Overlap.intersect(s.Clones[i].Overlap)
+		s.Clones[i-1].Overlap = s.Clones[i-1].Overlap.Intersect(s.Clones[i].Overlap)
 	}
 	s.Clones = slices.Delete(s.Clones, i, i+1)
 }
@@ -121,7 +122,7 @@ func (s *SnapSet) check(headSize uint64) error {
 			return fmt.Errorf("clone %d is not in (%d,%d]", c.ID, last, s.Seq)
 		case len(c.Snaps) == 0:
 			return fmt.Errorf("clone %d serves no snapshot", c.ID)
-		case len(c.Overlap) > 0 && c.Overlap[len(c.Overlap)-1].end > min(c.Size, next):
+		case len(c.Overlap) > 0 && c.Overlap[len(c.Overlap)-1].End > min(c.Size, next):
 			return fmt.Errorf("clone %d of %d bytes shares %v with a version of %d", c.ID, c.Size, c.Overlap, next)
 		}
 		above := c.ID + 1

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/extent"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -13,7 +14,7 @@ import (
 // touched notes that bytes of the head change.
 func (x *execution) touched(off, n uint64) {
 	if x.tracks {
-		x.modified = x.modified.union(rangeOf(off, n))
+		x.modified = x.modified.Union(extent.Of(off, n))
 	}
 }
 
@@ -37,7 +38,7 @@ func (x *execution) nextSnaps() (ss SnapSet, own int64, changed bool) {
 	ss = *was
 	cut := x.modified
 	if n := was.newest(); n != nil {
-		cut = cut.intersect(n.Overlap)
+		cut = cut.Intersect(n.Overlap)
 	}
 	clones := x.clones()
 	if clones || len(was.Clones) > 0 && len(cut) > 0 {
@@ -50,12 +51,12 @@ func (x *execution) nextSnaps() (ss SnapSet, own int64, changed bool) {
 			n++
 		}
 		size := x.obj.info.Size
-		ss.Clones = append(ss.Clones, Clone{ID: x.snapc.Seq, Size: size, Snaps: x.snapc.Snaps[:n:n], Overlap: rangeOf(0, size)})
-		cut = x.modified.intersect(rangeOf(0, size))
+		ss.Clones = append(ss.Clones, Clone{ID: x.snapc.Seq, Size: size, Snaps: x.snapc.Snaps[:n:n], Overlap: extent.Of(0, size)})
+		cut = x.modified.Intersect(extent.Of(0, size))
 	}
 	if n := ss.newest(); n != nil && len(cut) > 0 {
-		n.Overlap = n.Overlap.subtract(cut)
-		own = int64(cut.size())
+		n.Overlap = n.Overlap.Subtract(cut)
+		own = int64(cut.Size())
 	}
 	if x.snapc.Seq > ss.Seq {
 		ss.Seq = x.snapc.Seq
