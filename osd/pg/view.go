@@ -35,7 +35,12 @@ type view struct {
 	attrs     map[string][]byte // changed; nil: removed
 	header    *[]byte           // changed omap header
 	omap      omapEdits
+	recent    map[string][]byte // what the store has under keys that were asked for one at a time; nil: nothing
 }
+
+// maxRecent bounds recent. The methods of a class, called one after the other,
+// ask for the same few keys: those of the object, then those of one of its parts.
+const maxRecent = 16
 
 // edit is a change of a range of bytes. One without data is of zeros; its end
 // may be the largest number, after a truncation.
@@ -97,6 +102,7 @@ func (v *view) remove() {
 func (v *view) become(clone object.ID) {
 	v.txn.Clone(v.coll, clone, v.id)
 	v.from, v.base, v.baseLimit, v.edits = clone, true, objstore.MaxObjectSize, v.edits[:0]
+	v.recent = nil
 	v.attrs, v.header, v.omap = nil, nil, omapEdits{}
 }
 
@@ -294,8 +300,15 @@ func (v *view) omapGet(keys []string) (map[string][]byte, error) {
 			ask = append(ask, k)
 		}
 	}
-	if len(ask) == 0 {
+	switch len(ask) {
+	case 0:
 		return m, nil
+	case 1:
+		val, err := v.omapGetOne(ask[0])
+		if val != nil {
+			m[ask[0]] = val
+		}
+		return m, err
 	}
 	got, err := v.store.OmapGet(v.coll, v.from, ask)
 	if err != nil {
@@ -303,6 +316,26 @@ func (v *view) omapGet(keys []string) (map[string][]byte, error) {
 	}
 	maps.Copy(m, got)
 	return m, nil
+}
+
+// omapGetOne returns what the store has under a key; nil if nothing.
+func (v *view) omapGetOne(key string) ([]byte, error) {
+	if val, ok := v.recent[key]; ok {
+		return val, nil
+	}
+	got, err := v.store.OmapGet(v.coll, v.from, []string{key})
+	if err != nil {
+		return nil, err
+	}
+	val, ok := got[key]
+	if ok && val == nil {
+		val = []byte{}
+	}
+	if v.recent == nil || len(v.recent) >= maxRecent {
+		v.recent = make(map[string][]byte, maxRecent)
+	}
+	v.recent[key] = val
+	return val, nil
 }
 
 // omapScan calls f for each entry with a key >= from, in order, until it returns
