@@ -113,8 +113,10 @@ type Shard struct {
 	groups       map[object.SPG]*pg.PG
 	maps         *Maps // nil: nobody is served yet
 
-	// Requests that wait for a map; those of one session stay in order.
-	parked map[*pg.Session][]*pg.Request
+	// Requests that wait for a map, in the order in which they came, and how many
+	// there are of each session, whose later ones stay behind them.
+	parked  []*pg.Request
+	waiting map[*pg.Session]int
 	// Messages of other OSDs that wait for a map, by sender; those of one stay in
 	// order.
 	early map[int32][]*pg.FromPeer
@@ -139,7 +141,7 @@ func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Conf
 	return &Shard{
 		counters: c,
 		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes, Shard: index, Shards: count},
-		groups: map[object.SPG]*pg.PG{}, parked: map[*pg.Session][]*pg.Request{}, early: map[int32][]*pg.FromPeer{}, told: map[*pg.Session]uint32{},
+		groups: map[object.SPG]*pg.PG{}, waiting: map[*pg.Session]int{}, early: map[int32][]*pg.FromPeer{}, told: map[*pg.Session]uint32{},
 	}
 }
 
@@ -253,10 +255,11 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 
 // request gives a request to its group, in the order of its session.
 func (s *Shard) request(now time.Time, r *pg.Request) {
-	if queue := s.parked[r.Session]; len(queue) > 0 || s.maps == nil || r.Op.Epoch > s.maps.Map.Epoch {
+	if s.waiting[r.Session] > 0 || s.maps == nil || r.Op.Epoch > s.maps.Map.Epoch {
 		r.Stage = pg.StageWaitMap
 		s.counters.delayed.Inc()
-		s.parked[r.Session] = append(queue, r)
+		s.parked = append(s.parked, r)
+		s.waiting[r.Session]++
 		s.extra.WantEpoch = max(s.extra.WantEpoch, r.Op.Epoch)
 		return
 	}
@@ -359,14 +362,9 @@ func (s *Shard) newMaps(now time.Time, in NewMaps) {
 
 // unpark lets requests go on that waited for a map.
 func (s *Shard) unpark() {
-	was := s.parked
-	s.parked = map[*pg.Session][]*pg.Request{}
-	// By arrival, so that the order does not depend on that of a map.
-	var all []*pg.Request
-	for _, queue := range was {
-		all = append(all, queue...)
-	}
-	slices.SortStableFunc(all, func(a, b *pg.Request) int { return a.Received.Compare(b.Received) })
+	all := s.parked
+	s.parked = nil
+	clear(s.waiting)
 	for _, r := range all {
 		s.env.Requeue(r)
 	}
@@ -431,14 +429,17 @@ func (s *Shard) adopt(now time.Time, id object.SPG) {
 }
 
 func (s *Shard) sessionClosed(now time.Time, in pg.SessionClosed) {
-	for _, r := range s.parked[in.Session] {
-		s.env.Drop(r)
-	}
-	delete(s.parked, in.Session)
+	s.parked = slices.DeleteFunc(s.parked, func(r *pg.Request) bool {
+		if r.Session == in.Session {
+			s.env.Drop(r)
+		}
+		return r.Session == in.Session
+	})
+	delete(s.waiting, in.Session)
 	delete(s.told, in.Session)
 	s.env.DropSession(in.Session)
-	for _, p := range s.groups {
-		s.step(now, p, in)
+	for _, id := range s.ids() {
+		s.step(now, s.groups[id], in)
 	}
 }
 
@@ -462,10 +463,8 @@ func (s *Shard) tick(now time.Time) {
 
 // requests calls f for each request that is under way.
 func (s *Shard) requests(f func(*pg.Request)) {
-	for _, queue := range s.parked {
-		for _, r := range queue {
-			f(r)
-		}
+	for _, r := range s.parked {
+		f(r)
 	}
 	for _, p := range s.groups {
 		p.Requests(f)

@@ -151,6 +151,16 @@ func (s *Store) Crash() *Store {
 	return n
 }
 
+// Durable returns a store with what is durable now, to look into; the store goes
+// on.
+func (s *Store) Durable() *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := newStore(s.durable)
+	n.stepped, n.closed, n.capacity = true, true, s.capacity
+	return n
+}
+
 // run makes transactions durable until the store is closed and empty.
 func (s *Store) run() {
 	defer close(s.finished)

@@ -1,6 +1,8 @@
 package pg
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -241,8 +243,9 @@ func (p *PG) sendBackoff(to *Session, what uint8, id uint64) {
 
 // unblock ends all backoffs.
 func (p *PG) unblock() {
-	for s, id := range p.backoffs {
-		p.sendBackoff(s, msg.BackoffUnblock, id)
+	held := slices.SortedFunc(maps.Keys(p.backoffs), func(a, b *Session) int { return cmp.Compare(p.backoffs[a], p.backoffs[b]) })
+	for _, s := range held {
+		p.sendBackoff(s, msg.BackoffUnblock, p.backoffs[s])
 	}
 	clear(p.backoffs)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -174,9 +175,14 @@ func (p *PG) removeWatch(o *objectContext, k WatchKey, tell bool, after uint64) 
 	}
 }
 
+// watchedInOrder are the objects with watches.
+func (p *PG) watchedInOrder() []*objectContext {
+	return slices.SortedFunc(maps.Values(p.watched), func(a, b *objectContext) int { return a.id.Compare(b.id) })
+}
+
 // disconnectSession is what the end of a connection means for watches.
 func (p *PG) disconnectSession(now time.Time, s *Session) {
-	for _, o := range p.watched {
+	for _, o := range p.watchedInOrder() {
 		for _, w := range o.watches {
 			if w.session == s {
 				p.disconnect(now, w)
@@ -350,7 +356,7 @@ func (p *PG) loadWatches(now time.Time) {
 // dropWatches forgets the second halves, with all notifications: their senders
 // see in their maps that they must send them again.
 func (p *PG) dropWatches() {
-	for _, o := range p.watched {
+	for _, o := range p.watchedInOrder() {
 		o.watches, o.notifies = nil, nil
 		o.lru = p.objects.order.PushFront(o)
 	}

@@ -17,7 +17,7 @@ func (o *Objecter) TakeMaps(m *msg.OSDMap) {
 		o.log.Error("osdmap of another cluster", "fsid", m.FSID, "want", cur.FSID)
 		return
 	}
-	news, gap, again := follow(cur, m, func(epoch uint32, err error) {
+	news, gap, again := Follow(cur, m, func(epoch uint32, err error) {
 		o.log.Warn("osdmap is not understood", "epoch", epoch, "err", err)
 	})
 	if len(news) > 0 {
@@ -52,10 +52,10 @@ func (o *Objecter) TakeMaps(m *msg.OSDMap) {
 	}
 }
 
-// follow makes of cur the maps that come after it, as far as the message goes.
+// Follow makes of cur the maps that come after it, as far as the message goes.
 // gap: epochs are missing before the first of them. again: the newest full map
 // is needed, since there is no way from cur on.
-func follow(cur *osdmap.Map, m *msg.OSDMap, bad func(epoch uint32, err error)) (news []*osdmap.Map, gap, again bool) {
+func Follow(cur *osdmap.Map, m *msg.OSDMap, bad func(epoch uint32, err error)) (news []*osdmap.Map, gap, again bool) {
 	newest := uint32(0)
 	for e := range m.Incrementals {
 		newest = max(newest, e)

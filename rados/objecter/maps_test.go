@@ -79,7 +79,7 @@ func TestFollowMaps(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		news, gap, again := follow(cur, h.message(c.full, c.incs), func(e uint32, err error) { t.Errorf("%s: e%d: %v", c.why, e, err) })
+		news, gap, again := Follow(cur, h.message(c.full, c.incs), func(e uint32, err error) { t.Errorf("%s: e%d: %v", c.why, e, err) })
 		var epochs []uint32
 		for _, m := range news {
 			epochs = append(epochs, m.Epoch)
@@ -96,7 +96,7 @@ func TestFollowMaps(t *testing.T) {
 	cur, _ := osdmap.Decode(h.full[5])
 	m := h.message(nil, []uint32{6, 7, 8})
 	m.Incrementals[7] = m.Incrementals[7][:20]
-	news, _, again := follow(cur, m, func(uint32, error) { bad++ })
+	news, _, again := Follow(cur, m, func(uint32, error) { bad++ })
 	if len(news) != 1 || !again || bad != 1 {
 		t.Errorf("a damaged incremental: %d maps, again %v, %d complaints", len(news), again, bad)
 	}

@@ -6,6 +6,9 @@ import (
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
+// View shows an OSD map as the core wants it.
+func View(m *osdmap.Map) Map { return mapView{m} }
+
 // mapView shows an OSD map as the core wants it.
 type mapView struct{ m *osdmap.Map }
 

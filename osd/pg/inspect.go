@@ -1,0 +1,23 @@
+package pg
+
+import (
+	"fmt"
+
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+)
+
+// Check panics if an invariant of the package comment does not hold; tests and
+// the simulator call it after each step.
+func (p *PG) Check() { p.check() }
+
+// Logged reports whether a store has the log entry of a version of a group.
+func Logged(s objstore.Store, id object.SPG, v object.Version) (bool, error) {
+	meta := object.ID{Pool: id.Pool, Hash: id.Seed, Snap: object.NoSnap}
+	key := logKey(v)
+	m, err := s.OmapGet(objstore.PGColl(id), meta, []string{key})
+	if err != nil {
+		return false, fmt.Errorf("pg %v: log: %w", id, err)
+	}
+	return m[key] != nil, nil
+}

@@ -1,0 +1,36 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/pulpo-storage/pulpo/object"
+)
+
+// checkPrimaries: no group has two OSDs that serve it at the same time.
+func checkPrimaries(w *World) check {
+	next := moment(0)
+	return check{step: func() {
+		if w.now < next {
+			return
+		}
+		next = w.now + moment(5*time.Millisecond)
+		serving := map[object.SPG]*osdHost{}
+		for _, o := range w.osds {
+			if !o.p.alive {
+				continue
+			}
+			for _, s := range o.osd.Shards() {
+				for p := range s.Groups() {
+					if !p.Active() {
+						continue
+					}
+					if was := serving[p.ID()]; was != nil {
+						w.fail("primaries", "%v is served by %v, as of e%d, and by %v, as of e%d", p.ID(), was.p, was.group(p.ID()).Epoch(), o.p, p.Epoch())
+						return
+					}
+					serving[p.ID()] = o
+				}
+			}
+		}
+	}}
+}

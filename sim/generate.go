@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// faultTime is how long things are broken in a generated plan.
+const faultTime = 60 * time.Second
+
+// Generate makes the plan of a seed: a small cluster, a load, and faults, most of
+// which end before the next few begin, so that the cluster gets somewhere.
+func Generate(seed uint64) *Plan {
+	r := rand.New(rand.NewPCG(seed, 0x706c616e))
+	p := &Plan{Seed: seed, Mons: pick(r, 1, 3, 3), OSDs: 1 + r.IntN(3), Clients: 2 + r.IntN(2), Size: 1, MinSize: 1, Groups: 1 + r.IntN(4)}
+	p.Options = [][2]string{
+		{"mon_allow_pool_size_one", "true"}, {"mon_allow_pool_delete", "true"}, {"osd_pool_default_pg_autoscale_mode", "off"},
+		{"osd_crush_chooseleaf_type", "0"}, {"mon_osd_down_out_interval", "0"},
+	}
+	g := &generator{r: r, p: p}
+	g.load()
+	g.faults()
+	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
+	return p
+}
+
+type generator struct {
+	r *rand.Rand
+	p *Plan
+}
+
+func (g *generator) at(t time.Duration, verb string, args ...string) {
+	g.p.Steps = append(g.p.Steps, Step{t.Round(time.Millisecond), verb, args})
+}
+
+func (g *generator) upTo(d time.Duration) time.Duration { return time.Duration(g.r.Int64N(int64(d))) }
+
+// load is what clients do: mostly a few objects, which they share, in bursts.
+func (g *generator) load() {
+	objects := 2 + g.r.IntN(5)
+	weights := []string{"put", "put", "append", "append", "append", "omap", "rmomap", "create", "delete", "get", "get", "get", "get"}
+	snaps := g.r.IntN(2) == 0
+	if snaps {
+		weights = append(weights, "getsnap", "getsnap")
+	}
+	n := 60 + g.r.IntN(100)
+	at := time.Duration(0)
+	for i := range n {
+		if g.r.IntN(5) == 0 {
+			at = g.upTo(faultTime)
+		}
+		at += g.upTo(20 * time.Millisecond)
+		verb := weights[g.r.IntN(len(weights))]
+		args := []string{fmt.Sprintf("client.%d", g.r.IntN(g.p.Clients)), fmt.Sprintf("o%d", g.r.IntN(objects)), verb}
+		switch verb {
+		case "put", "append", "omap", "create":
+			args = append(args, fmt.Sprintf("t%d.%d", i, i%3))
+		case "rmomap":
+			args = append(args, fmt.Sprint(i%3))
+		case "getsnap":
+			args = append(args, fmt.Sprint(g.r.IntN(4)))
+		}
+		g.at(at, "op", args...)
+	}
+	if snaps {
+		for range 1 + g.r.IntN(5) {
+			g.at(g.upTo(faultTime), "snap")
+		}
+	}
+}
+
+// fault is one kind of trouble: it begins at a time and ends after another.
+type fault func(g *generator, from, to time.Duration)
+
+var faults = []fault{
+	// A process dies, and comes again.
+	func(g *generator, from, to time.Duration) {
+		n := g.daemon()
+		g.at(from, pick(g.r, "kill", "power"), n)
+		g.at(to, "start", n)
+	},
+	func(g *generator, from, to time.Duration) { // all at once: a power cut
+		g.at(from, "power", "*")
+		g.at(to, "start", "*")
+	},
+	func(g *generator, from, to time.Duration) { // again before it knows itself up
+		n := g.daemon()
+		for range 2 + g.r.IntN(3) {
+			g.at(from, "kill", n)
+			g.at(from+g.upTo(time.Second), "start", n)
+			from += time.Second + g.upTo(2*time.Second)
+		}
+	},
+	func(g *generator, from, to time.Duration) {
+		n := fmt.Sprintf("osd.%d", g.r.IntN(g.p.OSDs))
+		g.at(from, "stop", n)
+		g.at(to, "start", n)
+	},
+	func(g *generator, from, to time.Duration) { // a client, whose requests go on without it
+		n := fmt.Sprintf("client.%d", g.r.IntN(g.p.Clients))
+		g.at(from, "kill", n)
+		g.at(to, "start", n)
+	},
+	func(g *generator, from, _ time.Duration) {
+		g.at(from, "quit", fmt.Sprintf("client.%d", g.r.IntN(g.p.Clients)))
+	},
+	// The network.
+	func(g *generator, from, to time.Duration) {
+		a, b := g.anyone(), g.anyone()
+		g.at(from, pick(g.r, "cut", "split"), a, b)
+		g.at(to, "join", a, b)
+	},
+	func(g *generator, from, to time.Duration) { // one hears nobody, or nobody hears it
+		n := g.daemon()
+		switch g.r.IntN(3) {
+		case 0:
+			g.at(from, "cut", n, "*")
+		case 1:
+			g.at(from, "cut", "*", n)
+		default:
+			g.at(from, "split", n, "*")
+		}
+		g.at(to, "join", n, "*")
+	},
+	func(g *generator, from, to time.Duration) {
+		for range 1 + g.r.IntN(5) {
+			g.at(from+g.upTo(to-from), "reset", g.anyone(), pick(g.r, "*", g.anyone()))
+		}
+	},
+	func(g *generator, from, to time.Duration) {
+		a, b := g.anyone(), pick(g.r, "*", g.anyone())
+		g.at(from, "slow", a, b, (10*time.Millisecond + g.upTo(time.Second)).Round(time.Millisecond).String())
+		g.at(to, "slow", a, b, "0s")
+	},
+	// Clocks and disks.
+	func(g *generator, from, to time.Duration) {
+		n := g.anyone()
+		g.at(from, "skew", n, (g.upTo(100*time.Millisecond) - 50*time.Millisecond).Round(time.Millisecond).String())
+		g.at(to, "skew", n, "0s")
+	},
+	func(g *generator, from, to time.Duration) {
+		n := g.daemon()
+		g.at(from, "disk", n, (10*time.Millisecond + g.upTo(2*time.Second)).Round(time.Millisecond).String())
+		g.at(to, "disk", n, "0s")
+	},
+}
+
+func (g *generator) faults() {
+	at := g.upTo(5 * time.Second)
+	for n := g.r.IntN(12); n > 0 && at < faultTime; n-- {
+		last := 50*time.Millisecond + g.upTo(pick(g.r, time.Second, 10*time.Second, 40*time.Second))
+		faults[g.r.IntN(len(faults))](g, at, min(at+last, faultTime))
+		at += g.upTo(15 * time.Second)
+	}
+}
+
+func (g *generator) daemon() string {
+	n := g.r.IntN(g.p.Mons + g.p.OSDs)
+	if n < g.p.Mons {
+		return "mon." + string(rune('a'+n))
+	}
+	return fmt.Sprintf("osd.%d", n-g.p.Mons)
+}
+
+func (g *generator) anyone() string {
+	if g.r.IntN(3) == 0 {
+		return fmt.Sprintf("client.%d", g.r.IntN(g.p.Clients))
+	}
+	return g.daemon()
+}
+
+func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }

@@ -1,0 +1,423 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/buffer"
+	"github.com/pulpo-storage/pulpo/cephx/caps"
+	"github.com/pulpo-storage/pulpo/config"
+	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/msgr"
+	"github.com/pulpo-storage/pulpo/objstore/memstore"
+	"github.com/pulpo-storage/pulpo/osd"
+	"github.com/pulpo-storage/pulpo/osd/pg"
+	"github.com/pulpo-storage/pulpo/osdmap"
+)
+
+// osdHost runs an OSD's machines as node.osdHost does: a loop for the daemon's
+// own, one for each shard, a line to the monitors, and the store, from which the
+// replies to writes go straight to the connections.
+type osdHost struct {
+	w      *World
+	id     int32
+	name   string          // "osd.1"
+	medium *memstore.Store // between two lives
+
+	life    int
+	p       *process
+	addrs   entity.AddrVec
+	cluster entity.AddrVec
+	disk    *disk
+	options *config.Config
+	osd     *osd.OSD
+	loop    *loop
+	shards  []*osdShard
+	peers   map[int32]*peerLine
+	line    *line
+
+	stopping bool
+	wanted   bool // to run
+}
+
+type osdShard struct {
+	s    *osd.Shard
+	h    *osdHost
+	loop *loop
+}
+
+// osdShards is how many there are: enough for them to race.
+const osdShards = 2
+
+func (w *World) makeOSDs() error {
+	for i := range w.plan.OSDs {
+		h := &osdHost{w: w, id: int32(i), name: fmt.Sprintf("osd.%d", i), medium: memstore.NewStepped()}
+		disk := entity.UUID{0: 0xd1, 15: byte(i)}
+		if err := osd.Format(h.medium, entity.UUID(fsid), disk, h.id); err != nil {
+			return err
+		}
+		w.osds = append(w.osds, h)
+		h.start()
+	}
+	return nil
+}
+
+// start begins a new life, at an address of its own.
+func (h *osdHost) start() {
+	h.wanted = true
+	if h.p != nil && h.p.alive {
+		return
+	}
+	w := h.w
+	h.life++
+	h.stopping = false
+	w.dark[h.name] = false
+	h.p = &process{w: w, name: h.name, life: h.life, alive: true, accept: h.accept}
+	h.addrs = addrOf("v2:10.0.1.%d:6800/%d", h.id+1, h.life)
+	h.cluster = addrOf("v2:10.0.1.%d:6801/%d", h.id+1, h.life)
+	h.peers = map[int32]*peerLine{}
+	slow := h.disk
+	h.disk = &disk{Store: h.medium, w: w, name: h.name}
+	if slow != nil {
+		h.disk.slow = slow.slow
+	}
+	h.options = config.New(entity.AuthName{Type: entity.OSD, ID: strconv.Itoa(int(h.id))}, h.name)
+	for _, kv := range w.plan.Options {
+		if err := h.options.Set(kv[0], kv[1]); err != nil {
+			w.fail("start", "%v", err)
+			return
+		}
+	}
+	var err error
+	h.osd, err = osd.New(osd.Config{
+		ID: h.id, Public: h.addrs, Cluster: h.cluster, Features: msgr.SupportedFeatures, Shards: osdShards, Others: w.plan.OSDs > 1, Options: h.options,
+		Class: "ssd", Weight: 0x10000, Location: map[string]string{"root": "default", "host": fmt.Sprintf("host%d", h.id)},
+		Version: osd.Version{Version: "16.2.15", Release: "pacific", Type: "stable"},
+	}, h.disk, h.p.clock())
+	if err != nil {
+		w.fail("start", "%v: %v", h.p, err)
+		h.p.die(false)
+		return
+	}
+	w.tracef("%v starts at %v", h.p, h.addrs)
+	w.net.listen(h.p, h.addrs.String())
+	w.net.listen(h.p, h.cluster.String())
+	h.loop = h.p.newLoop("osd", h.step, h.osd.Wake)
+	h.shards = nil
+	for i, s := range h.osd.Shards() {
+		sh := &osdShard{s: s, h: h}
+		sh.loop = h.p.newLoop(fmt.Sprintf("shard %d", i), sh.step, s.Wake)
+		h.shards = append(h.shards, sh)
+		sh.loop.kick()
+	}
+	name := entity.Name{Type: entity.OSD, Num: int64(h.id)}
+	h.line = newLine(h.p, name, h.addrs, entity.AuthName{Type: entity.OSD, ID: strconv.Itoa(int(h.id))}, 0,
+		func() { h.loop.post(osd.MonConnected{}) }, h.fromMon)
+	h.loop.post(osd.Start{})
+	w.stats.Restarts++
+}
+
+// kill ends the process; with silent the whole host.
+func (h *osdHost) kill(silent bool) {
+	h.wanted = false
+	if h.p == nil || !h.p.alive {
+		return
+	}
+	h.w.tracef("%v dies", h.p)
+	h.p.die(silent)
+	h.w.dark[h.name] = silent
+	h.medium = h.disk.crash()
+}
+
+// stop ends the process as an administrator does.
+func (h *osdHost) stop() {
+	h.wanted = false
+	if h.p != nil && h.p.alive && !h.stopping {
+		h.stopping = true
+		h.loop.post(osd.Stop{})
+	}
+}
+
+// stopped is the end of a graceful stop: the store is closed with all it was given.
+func (h *osdHost) stopped() {
+	h.w.tracef("%v stops", h.p)
+	h.p.die(false)
+	h.disk.off = true
+	h.disk.Sync()
+	h.medium = h.disk.Store.Crash()
+	if h.wanted { // meanwhile somebody has asked for it
+		h.start()
+	}
+}
+
+func (h *osdHost) step(ev any) {
+	if ev == nil {
+		ev = osd.Tick{}
+	}
+	h.osd.Step(h.p.clock(), ev.(osd.Event))
+	h.carryOut()
+}
+
+func (h *osdHost) carryOut() {
+	r := h.osd.Ready()
+	if r.Fatal != nil {
+		h.w.fail("fatal", "%v: %v", h.p, r.Fatal)
+		return
+	}
+	for _, w := range r.Writes {
+		err := h.disk.Submit(w.Txn, func(err error) { h.loop.post(osd.Committed{Token: w.Token, Err: err}) })
+		if err != nil {
+			h.w.fail("fatal", "%v: own records: %v", h.p, err)
+			return
+		}
+	}
+	for _, e := range r.ToShards {
+		if n, ok := e.Event.(osd.NewMaps); ok {
+			h.follow(n.Maps.Map)
+		}
+		for i, s := range h.shards {
+			if e.Shard < 0 || e.Shard == i {
+				s.loop.post(e.Event)
+			}
+		}
+	}
+	if r.WantFull {
+		h.line.subscribe("osdmap", 0, false)
+	} else if r.Subscribe != 0 {
+		h.line.subscribe("osdmap", uint64(r.Subscribe), false)
+	}
+	for _, b := range r.ToMon {
+		h.line.send(b)
+	}
+	for _, n := range r.Notes {
+		h.note(n)
+	}
+	if r.Stopped {
+		h.stopped()
+	}
+}
+
+func (h *osdHost) note(n pg.Note) {
+	if h.w.trace == nil {
+		return
+	}
+	text := n.Text
+	if n.Err != nil {
+		text += ": " + n.Err.Error()
+	}
+	h.w.tracef("%v: pg %v %s", h.p, n.PG, text)
+}
+
+// fromMon takes what the monitors send of their own accord.
+func (h *osdHost) fromMon(b msg.Body) {
+	switch b := b.(type) {
+	case *msg.Config:
+		h.options.SetCentral(b.Options)
+		return
+	case *msg.OSDMap:
+		newest := uint32(0)
+		for e := range b.Full {
+			newest = max(newest, e)
+		}
+		for e := range b.Incrementals {
+			newest = max(newest, e)
+		}
+		h.line.got("osdmap", uint64(newest))
+	}
+	h.loop.post(osd.MonMessage{Body: b})
+}
+
+// tell sends a message to the life of an OSD that the map shows. Nobody gets it if
+// the OSD is down.
+func (h *osdHost) tell(m pg.PeerSend) {
+	maps := h.osd.Published()
+	if maps == nil || !maps.Map.IsUp(m.To) {
+		m.Body.Payload().Release()
+		return
+	}
+	addr := maps.Map.ClusterAddrs[m.To].String()
+	l := h.peers[m.To]
+	if l != nil && l.addr != addr {
+		l.end()
+		l = nil
+	}
+	if l == nil {
+		l = &peerLine{p: h.p, addr: addr, who: h.line.who, lossless: true, redial: 200 * time.Millisecond}
+		h.peers[m.To] = l
+		l.begin()
+	}
+	if l.conn == nil {
+		l.queue = append(l.queue, m.Body)
+		return
+	}
+	l.conn.send(m.Body, 0)
+}
+
+// follow ends the lines to those that a new map does not show.
+func (h *osdHost) follow(m *osdmap.Map) {
+	for _, o := range slices.Sorted(maps.Keys(h.peers)) {
+		if l := h.peers[o]; !m.IsUp(o) || m.ClusterAddrs[o].String() != l.addr {
+			l.end()
+			delete(h.peers, o)
+		}
+	}
+}
+
+// fromPeer takes a message of another OSD.
+func (h *osdHost) fromPeer(f *frame) {
+	body, lent := h.receive(f)
+	b, ok := body.(*msg.PGPeer)
+	if !ok {
+		h.w.fail("codec", "%v: %T of another OSD", h.p, body)
+		return
+	}
+	h.shards[osd.ShardOf(b.PG.PG, len(h.shards))].loop.post(&pg.FromPeer{Body: b, Message: lent})
+}
+
+// accept takes a client's connection, or another OSD's.
+func (h *osdHost) accept(e *end, from hello) {
+	if from.target == h.cluster.String() {
+		e.receive = h.fromPeer
+		return
+	}
+	s := &pg.Session{Name: from.name, Addr: from.addrs[0], Features: msgr.SupportedFeatures, Conn: e}
+	if s.Name.Type == entity.Client {
+		s.Name.Num = int64(from.identity.GlobalID)
+	}
+	allowed, err := caps.ParseOSD(from.identity.Caps["osd"])
+	if err != nil {
+		h.w.fail("start", "%v", err)
+	}
+	s.Caps = allowed
+	e.receive = func(f *frame) { h.request(s, f) }
+	e.closed = func(error) {
+		for _, sh := range h.shards {
+			sh.loop.post(pg.SessionClosed{Session: s})
+		}
+	}
+}
+
+// lent are a request's buffers. When the machine is done with them they are made
+// unreadable.
+type lent struct {
+	front []byte
+	data  buffer.List
+}
+
+func (l *lent) Release() {
+	for i := range l.front {
+		l.front[i] = 0xdb
+	}
+	l.data.Release()
+	l.data = nil
+}
+
+// receive makes the body of a frame, with buffers that are lent to it.
+func (h *osdHost) receive(f *frame) (msg.Body, *lent) {
+	data := buffer.List(nil)
+	if len(f.data) > 0 {
+		data = buffer.List{buffer.Copy(f.data)}
+	}
+	front := slices.Clone(f.front)
+	body, err := msg.Decode(f.typ, f.version, f.compat, front, data)
+	if err != nil {
+		h.w.fail("codec", "%v: %v", h.p, err)
+	}
+	return body, &lent{front, data}
+}
+
+func (h *osdHost) request(s *pg.Session, f *frame) {
+	body, lent := h.receive(f)
+	switch b := body.(type) {
+	case *msg.OSDOp:
+		r := &pg.Request{Session: s, TID: f.tid, Op: b, Message: lent, Received: h.p.clock()}
+		h.shards[osd.ShardOf(b.PG.PG, len(h.shards))].loop.post(r)
+		return
+	case *msg.OSDBackoff:
+		if b.What == msg.BackoffAckBlock {
+			h.shards[osd.ShardOf(b.PG.PG, len(h.shards))].loop.post(osd.ForPG{PG: b.PG, Event: pg.BackoffAck{Session: s, ID: b.ID}})
+		}
+	}
+	lent.Release()
+}
+
+// step takes in one event and does all that the shard decides.
+func (s *osdShard) step(ev any) {
+	if ev == nil {
+		ev = pg.Tick{}
+	}
+	now := s.h.p.clock()
+	s.s.Step(now, ev)
+	for s.h.w.err == nil {
+		refused, more := s.carryOut()
+		switch {
+		case len(refused) > 0:
+			for _, f := range refused {
+				s.s.Step(now, f)
+			}
+		case more:
+			s.s.Step(now, osd.Resume{})
+		default:
+			s.s.Check()
+			return
+		}
+	}
+}
+
+func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
+	h := s.h
+	r := s.s.Ready()
+	for i := range r.Writes {
+		w := &r.Writes[i]
+		id, token, replies, peers := w.PG, w.Token, slices.Clone(w.Replies), w.Peers
+		err := h.disk.Submit(w.Txn, func(err error) {
+			for _, m := range replies {
+				h.send(m)
+			}
+			s.loop.post(osd.ForPG{PG: id, Event: pg.Committed{Token: token, Err: err}})
+		})
+		if err != nil {
+			refused = append(refused, osd.ForPG{PG: id, Event: pg.SubmitFailed{Token: token, Err: err}})
+		}
+		for _, m := range peers {
+			if err == nil {
+				h.tell(m)
+			} else {
+				m.Body.Payload().Release()
+			}
+		}
+	}
+	for _, m := range r.Sends {
+		h.send(m)
+	}
+	for _, m := range r.Peers {
+		h.tell(m)
+	}
+	for _, n := range r.Notes {
+		h.note(n)
+	}
+	for _, a := range r.Answers {
+		h.loop.post(a)
+	}
+	if r.WantEpoch != 0 {
+		h.loop.post(osd.WantEpoch{Epoch: r.WantEpoch})
+	}
+	if len(r.Moved) > 0 {
+		h.loop.post(osd.Moved{Groups: slices.Clone(r.Moved)})
+	}
+	if r.Fatal != nil {
+		h.w.fail("fatal", "%v: %v", h.p, r.Fatal)
+	}
+	return refused, r.More
+}
+
+// send sends a message of a machine's; its buffers go with it.
+func (h *osdHost) send(m pg.Send) {
+	if e, ok := m.To.Conn.(*end); ok {
+		e.send(m.Body, m.TID)
+	}
+}

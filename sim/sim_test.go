@@ -1,0 +1,159 @@
+package sim
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+var (
+	oneSeed   = flag.Uint64("seed", 0, "run this seed only and print its trace")
+	seedCount = flag.Uint64("seeds", 200, "how many seeds to run")
+	firstSeed = flag.Uint64("first", 1, "the first of them")
+	onePlan   = flag.String("plan", "", "run this plan only and print its trace")
+)
+
+// TestSeeds runs generated plans. To see one: go test ./sim -run Seeds -seed N.
+func TestSeeds(t *testing.T) {
+	t.Parallel()
+	switch {
+	case *onePlan != "":
+		text, err := os.ReadFile(*onePlan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := ParsePlan(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		show(t, p)
+		return
+	case *oneSeed != 0:
+		show(t, Generate(*oneSeed))
+		return
+	}
+	var mu sync.Mutex
+	total, failed := Stats{}, 0
+	t.Run("", func(t *testing.T) {
+		for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				mu.Lock()
+				skip := failed >= 3
+				mu.Unlock()
+				if skip {
+					t.Skip("enough has failed")
+				}
+				p := Generate(seed)
+				s, v := Run(p, nil)
+				mu.Lock()
+				defer mu.Unlock()
+				total.Events += s.Events
+				total.Virtual += s.Virtual
+				total.Acked += s.Acked
+				total.Maybe += s.Maybe
+				total.Restarts += s.Restarts
+				total.Elections += s.Elections
+				total.Epochs += s.Epochs
+				if v != nil {
+					failed++
+					t.Errorf("%v\nreplay: go test ./sim -run Seeds -seed %d\n%s", v, seed, explain(p, v))
+				}
+			})
+		}
+	})
+	t.Logf("%+v", total)
+}
+
+// explain shrinks a plan that failed and shows the end of its trace.
+func explain(p *Plan, v *Violation) string {
+	small := Shrink(p, v.Check, 150)
+	var trace bytes.Buffer
+	_, v = Run(small, &trace)
+	lines := strings.Split(strings.TrimRight(trace.String(), "\n"), "\n")
+	if n := len(lines); n > 40 {
+		lines = lines[n-40:]
+	}
+	small.Notes = append(small.Notes, strings.Split(v.Error(), "\n")[0])
+	return fmt.Sprintf("to be kept as testdata/NAME.txt:\n%s\nits end:\n%s", small, strings.Join(lines, "\n"))
+}
+
+func show(t *testing.T, p *Plan) {
+	fmt.Print(p)
+	s, v := Run(p, os.Stdout)
+	t.Logf("%+v", s)
+	if v != nil {
+		t.Error(v)
+	}
+}
+
+// TestScenarios runs the plans that once found something.
+func TestScenarios(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := ParsePlan(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, v := Run(p, nil); v != nil {
+				t.Errorf("%v\nreplay: go test ./sim -run Seeds -plan %s", v, f)
+			}
+		})
+	}
+}
+
+// The same plan gives the same trace: nothing in the machines depends on a clock,
+// a random number or the order of a map.
+func TestSamePlanSameTrace(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1); seed <= 6; seed++ {
+		var a, b bytes.Buffer
+		Run(Generate(seed), &a)
+		Run(Generate(seed), &b)
+		if bytes.Equal(a.Bytes(), b.Bytes()) {
+			continue
+		}
+		x, y := strings.Split(a.String(), "\n"), strings.Split(b.String(), "\n")
+		for i := range min(len(x), len(y)) {
+			if x[i] != y[i] {
+				t.Fatalf("seed %d: line %d is\n%s\nand the second time\n%s\nafter\n%s", seed, i, x[i], y[i], strings.Join(x[max(0, i-5):i], "\n"))
+			}
+		}
+		t.Fatalf("seed %d: one trace is longer", seed)
+	}
+}
+
+func TestPlanText(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(50) {
+		p := Generate(seed)
+		p.Notes = []string{"why"}
+		q, err := ParsePlan(p.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q.String() != p.String() {
+			t.Fatalf("seed %d: %s\nbecomes\n%s", seed, p, q)
+		}
+	}
+	for _, bad := range []string{"", "seed x", "mons 1", "at 1s dance", "at 1s kill", "at x kill osd.1", "size 1", "what"} {
+		if _, err := ParsePlan(bad); err == nil {
+			t.Errorf("%q is a plan", bad)
+		}
+	}
+}
