@@ -289,6 +289,6 @@ func (m *Mon) startRaft() error {
 			return fmt.Errorf("mon: %w", err)
 		}
 	}
-	m.nextRaft = m.now.Add(raftTick)
+	m.nextRaft = m.nextTick()
 	return nil
 }

@@ -218,9 +218,7 @@ func (m *Mon) Step(now time.Time, in Event) {
 		if !m.alone() || !m.leading {
 			m.rn.Tick()
 		}
-		if m.nextRaft = m.nextRaft.Add(raftTick); m.nextRaft.Before(m.now) {
-			m.nextRaft = m.now.Add(raftTick)
-		}
+		m.nextRaft = m.nextTick()
 		m.tickTransfers()
 		m.expire()
 	}
@@ -232,6 +230,25 @@ func (m *Mon) Step(now time.Time, in Event) {
 	case m.member.full:
 		m.err = fmt.Errorf("mon.%s: %w", m.cfg.Name, ErrDiskFull)
 	}
+}
+
+// nextTick is when raft's clock goes on. Each voter has its own part of a tick,
+// so that two of them that lost their leader at the same time do not stand for
+// election at the same time, and take each other's votes away.
+func (m *Mon) nextTick() time.Time {
+	voters := m.rlog.done.Conf.GetVoters()
+	rank := 0
+	for _, id := range voters {
+		if id < m.id {
+			rank++
+		}
+	}
+	phase := raftTick * time.Duration(rank) / time.Duration(max(len(voters), 1))
+	t := m.now.Truncate(raftTick).Add(phase)
+	if !t.After(m.now) {
+		t = t.Add(raftTick)
+	}
+	return t
 }
 
 // Wake returns when the next Tick is wanted.
@@ -607,10 +624,24 @@ func (m *Mon) check() {
 			}
 		}
 	}
-	if m.writing == nil && len(m.st.batch) > 0 && !m.rn.HasReady() && m.rlog.done.Index == 0 {
+	if m.writing == nil && len(m.st.batch) > 0 && m.rn != nil && !m.rn.HasReady() && m.rlog.done.Index == 0 && m.member.raftID == 0 {
 		panic("BUG: writes without an entry")
 	}
 	if (!m.leading || !m.caughtUp) && m.proposal != 0 {
 		panic("BUG: a proposal of a monitor that does not lead")
+	}
+	if m.leading && len(m.fwd.out) > 0 && m.rn.BasicStatus().RaftState == raft.StateLeader {
+		panic("BUG: a leader waits for the answers of another one")
+	}
+	if !m.leading && len(m.fwd.peons) > 0 {
+		panic("BUG: sessions of peons at a monitor that does not lead")
+	}
+	if m.member.joining && m.rn != nil {
+		panic("BUG: a member that joins")
+	}
+	for _, r := range m.fwd.out {
+		if r.s.via != "" {
+			panic("BUG: a peon's request is forwarded to another one")
+		}
 	}
 }

@@ -1,223 +1,114 @@
 package mon
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/msg"
 )
 
-// trio drives three monitors with a network that loses and reorders.
-type trio struct {
-	t    *testing.T
-	now  time.Time
-	mons map[string]*member
-	rng  *rand.Rand
-	loss float64
-	cut  map[string]bool // does not hear and is not heard
-	wire []envelope
+// history is what clients did with one key, one request after the other: each
+// write has a number of its own, higher than those before. A read must not give
+// less than the last write that was answered before it, nor less than an earlier
+// read gave.
+type history struct {
+	g       *group
+	written int
+	floor   int
+	answers int
+	reads   int
 }
 
-type envelope struct {
-	to   string
-	from string
-	data []byte
-}
-
-type member struct {
-	name string
-	m    *Mon
-	db   *memory
-	sent []Send
-}
-
-func newTrio(t *testing.T, seed uint64) *trio {
-	t.Helper()
-	g := genesis(t)
-	g.Mons = nil
-	for i, n := range []string{"a", "b", "c"} {
-		g.Mons = append(g.Mons, Member{n, addrs(t, fmt.Sprintf("v2:127.0.0.1:%d/0", 3300+i))})
-	}
-	ops, err := Bootstrap(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr := &trio{t: t, now: epoch0, mons: map[string]*member{}, rng: rand.New(rand.NewPCG(seed, 1)), cut: map[string]bool{}}
-	for _, n := range []string{"a", "b", "c"} {
-		mem := &member{name: n, db: newMemory()}
-		mem.db.write(ops, true)
-		tr.mons[n] = mem
-		tr.start(mem)
-	}
-	return tr
-}
-
-func (tr *trio) start(mem *member) {
-	tr.t.Helper()
-	m, err := New(Config{Name: mem.name, Rand: seeded(3), Keys: cephx.NewKeyServer(cephx.TTLs{}, nil),
-		Manager: Manager{Name: mem.name, Addrs: addrs(tr.t, "v2:127.0.0.1:6800/1")}}, mem.db, tr.now)
-	if err != nil {
-		tr.t.Fatal(err)
-	}
-	mem.m, mem.sent = m, nil
-}
-
-// run lets time pass in steps of a raft tick.
-func (tr *trio) run(d time.Duration, until func() bool) bool {
-	tr.t.Helper()
-	for end := tr.now.Add(d); tr.now.Before(end); tr.now = tr.now.Add(10 * time.Millisecond) {
-		for _, n := range []string{"a", "b", "c"} {
-			mem := tr.mons[n]
-			mem.m.Step(tr.now, Tick{})
-			tr.drain(mem)
-		}
-		mail := tr.wire
-		tr.wire = nil
-		tr.rng.Shuffle(len(mail), func(i, j int) { mail[i], mail[j] = mail[j], mail[i] })
-		for _, e := range mail {
-			if tr.cut[e.to] || tr.cut[e.from] || tr.rng.Float64() < tr.loss {
-				continue
-			}
-			tr.mons[e.to].m.Step(tr.now, FromPeer{e.from, e.data})
-			tr.drain(tr.mons[e.to])
-		}
-		if until != nil && until() {
-			return true
-		}
-	}
-	return until == nil
-}
-
-func (tr *trio) drain(mem *member) {
-	tr.t.Helper()
-	for range 100 {
-		mem.m.check()
-		r := mem.m.Ready()
-		if r.Err != nil {
-			tr.t.Fatalf("mon.%s: %v", mem.name, r.Err)
-		}
-		if r.Empty() {
-			return
-		}
-		if r.Batch != nil {
-			mem.db.write(r.Batch, r.Sync)
-		}
-		for _, s := range r.Peers {
-			tr.wire = append(tr.wire, envelope{s.To, mem.name, s.Data})
-		}
-		mem.sent = append(mem.sent, r.Sends...)
-		if r.Batch != nil {
-			mem.m.Step(tr.now, Persisted{})
-		}
+func (h *history) write(mem *member) {
+	h.g.t.Helper()
+	h.written++
+	a, ok := h.g.ask(mem, 3*time.Second, "config-key set", "key", "k", "val", fmt.Sprint(h.written))
+	if ok && a.ret == 0 {
+		h.floor = h.written
+		h.answers++
 	}
 }
 
-func (tr *trio) leader() *member {
-	for _, n := range []string{"a", "b", "c"} {
-		if mem := tr.mons[n]; mem.m.writable() && !tr.cut[n] {
-			return mem
-		}
+func (h *history) read(mem *member) {
+	h.g.t.Helper()
+	a, ok := h.g.ask(mem, 3*time.Second, "config-key get", "key", "k")
+	if !ok || a.ret != 0 {
+		return
 	}
-	return nil
+	n := 0
+	fmt.Sscan(a.out, &n)
+	if n < h.floor || n > h.written {
+		h.g.t.Fatalf("mon.%s reads %d, the last one that was answered is %d of %d", mem.name, n, h.floor, h.written)
+	}
+	h.floor = n
+	h.reads++
 }
 
-// set gives a command to the leader and reports whether it was answered in time.
-func (tr *trio) set(key, value string) bool {
-	tr.t.Helper()
-	if !tr.run(3*time.Minute, func() bool { return tr.leader() != nil }) {
-		for n, mem := range tr.mons {
-			st := mem.m.rn.Status()
-			tr.t.Logf("mon.%s: cut %v, %v, term %d, lead %x, commit %d, applied %d; leading %v, caught up %v, proposal %d, writing %v", n, tr.cut[n],
-				st.RaftState, st.HardState.GetTerm(), st.Lead, st.HardState.GetCommit(), st.Applied, mem.m.leading, mem.m.caughtUp, mem.m.proposal, mem.m.writing != nil)
-		}
-		tr.t.Fatal("no leader")
-	}
-	l := tr.leader()
-	id := uint64(tr.rng.Uint32()) + 1
-	l.m.Step(tr.now, SessionOpened{ID: id, Identity: &cephx.Identity{Caps: map[string]string{"mon": "allow *"}}})
-	l.m.Step(tr.now, Received{ID: id, TID: 1, Body: &msg.MonCommand{FSID: fsid,
-		Cmd: []string{fmt.Sprintf(`{"prefix":"config-key set","key":%q,"val":%q}`, key, value)}}})
-	tr.drain(l)
-	ok := tr.run(3*time.Second, func() bool {
-		return slices.ContainsFunc(l.sent, func(s Send) bool {
-			ack, is := s.Body.(*msg.MonCommandAck)
-			return s.Session == id && is && ack.Result == 0
-		})
-	})
-	// The client gives up: what it asked for must not be done any more, unless
-	// it is on its way already.
-	l.m.Step(tr.now, SessionClosed{id})
-	return ok
-}
-
-func (tr *trio) same() {
-	tr.t.Helper()
-	state := func(mem *member) map[string][]byte {
-		out := map[string][]byte{}
-		for k, v := range mem.db.now {
-			if strings.HasPrefix(k, statePrefix) {
-				out[k] = v
-			}
-		}
-		return out
-	}
-	a := state(tr.mons["a"])
-	for _, n := range []string{"b", "c"} {
-		b := state(tr.mons[n])
-		if !maps.EqualFunc(a, b, bytes.Equal) {
-			for _, k := range slices.Sorted(maps.Keys(a)) {
-				if !bytes.Equal(a[k], b[k]) {
-					tr.t.Errorf("mon.a and mon.%s differ at %s", n, k)
-				}
-			}
-			tr.t.Errorf("mon.a has %d keys, mon.%s %d", len(a), n, len(b))
-		}
-	}
-}
-
-// Three monitors through the same code: what was answered survives the loss of
-// the leader, of messages, of unsynced writes, and of entries that were trimmed.
-func TestThreeMonitors(t *testing.T) {
+// Several monitors with clients at all of them: what was answered survives
+// crashes, partitions and lost messages, and no monitor shows what is not so any
+// more.
+func TestMonitorsUnderFaults(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(8) {
-		tr := newTrio(t, seed)
-		tr.loss = 0.02 * float64(seed)
-		acked := map[string]string{}
-		names := []string{"a", "b", "c"}
-		for i := range 40 {
-			k, v := fmt.Sprintf("k%d", i%10), fmt.Sprintf("v%d.%d", seed, i)
-			delete(acked, k) // if it is not answered both values are good
-			if tr.set(k, v) {
-				acked[k] = v
-			}
-			switch {
-			case i%9 == 4:
-				tr.cut = map[string]bool{names[tr.rng.IntN(3)]: true}
-			case i%9 == 8:
-				tr.cut = map[string]bool{}
-			case i%7 == 3:
-				mem := tr.mons[names[tr.rng.IntN(3)]]
-				mem.db = mem.db.crash()
-				tr.start(mem)
-			}
-		}
-		tr.cut, tr.loss = map[string]bool{}, 0
-		tr.run(10*time.Second, nil)
-		tr.same()
-		for k, v := range acked {
-			if got := string(tr.mons["b"].m.parts.kv.Reader().Get(k)); got != v {
-				t.Errorf("seed %d: %s is %q, answered was %q", seed, k, got, v)
-			}
-		}
-		if len(acked) < 5 {
-			t.Errorf("seed %d: only %d commands were answered", seed, len(acked))
+	for _, size := range []int{3, 5, 7} {
+		for seed := range uint64(4) {
+			t.Run(fmt.Sprintf("%d monitors, seed %d", size, seed), func(t *testing.T) {
+				t.Parallel()
+				g := newGroup(t, seed, size)
+				h := &history{g: g}
+				g.mustLead()
+				h.write(g.any())
+				for i := range 40 {
+					g.loss = 0.03 * float64(seed)
+					h.write(g.any())
+					h.read(g.any())
+					h.read(g.any())
+					names := g.names()
+					victim := names[g.rng.IntN(size)]
+					switch i % 8 {
+					case 1: // some are cut off, less than half
+						for range g.rng.IntN(size/2) + 1 {
+							if len(g.cut) < size/2 {
+								g.cut[names[g.rng.IntN(size)]] = true
+							}
+						}
+					case 2: // clients of those must not be told what is old
+						for n := range g.cut {
+							h.read(g.mons[n])
+						}
+					case 3:
+						g.heal()
+					case 4:
+						g.restart(victim)
+					case 5: // hears, but is not heard
+						for _, n := range names {
+							g.block[[2]string{victim, n}] = true
+						}
+					case 6: // is heard, but does not hear
+						g.block = map[[2]string]bool{}
+						for _, n := range names {
+							g.block[[2]string{n, victim}] = true
+						}
+					case 7:
+						if l := g.leader(); l != nil {
+							g.restart(l.name)
+						}
+						g.heal()
+					}
+				}
+				g.heal()
+				g.settle(g.names()...)
+				g.same()
+				for _, mem := range g.up() {
+					h.read(mem)
+				}
+				if h.answers < 20 || h.reads < 40 {
+					t.Errorf("only %d of %d writes and %d reads were answered", h.answers, h.written, h.reads)
+				}
+			})
 		}
 	}
 }
@@ -225,33 +116,307 @@ func TestThreeMonitors(t *testing.T) {
 // A monitor that missed more than the log keeps gets the whole state.
 func TestSnapshot(t *testing.T) {
 	t.Parallel()
-	tr := newTrio(t, 1)
-	if !tr.set("before", "x") {
-		t.Fatal("not answered")
+	g := newGroup(t, 1, 3)
+	l := g.mustLead()
+	g.must(l, "config-key set", "key", "before", "val", "x")
+	// Large enough for several chunks.
+	for i := range 40 {
+		g.must(l, "config-key set", "key", fmt.Sprintf("large%d", i), "val", strings.Repeat("v", 60<<10))
 	}
-	away := "a"
-	if tr.leader().name == "a" {
-		away = "b"
+	away := g.mons["a"]
+	if l == away {
+		away = g.mons["b"]
 	}
-	tr.cut[away] = true
+	g.cut[away.name] = true
 	for i := range trimEntries + keepEntries {
-		if !tr.set("k", fmt.Sprint(i)) {
-			t.Fatal("not answered")
-		}
+		g.must(l, "config-key set", "key", "k", "val", fmt.Sprint(i))
 	}
-	tr.cut = map[string]bool{}
-	tr.run(10*time.Second, nil)
-	tr.same()
-	if got := tr.mons[away].m.parts.kv.Get("k"); string(got) != fmt.Sprint(trimEntries+keepEntries-1) {
-		t.Errorf("mon.%s has %q", away, got)
+	g.heal()
+	g.settle("a", "b", "c")
+	g.same()
+	if got := away.m.parts.kv.Get("k"); string(got) != fmt.Sprint(trimEntries+keepEntries-1) {
+		t.Errorf("mon.%s has %q", away.name, got)
 	}
-	if f := tr.mons[away].m.rlog.done.First; f < 500 {
-		t.Errorf("the log of mon.%s begins at %d: no snapshot was needed", away, f)
+	if f := away.m.rlog.done.First; f < 500 {
+		t.Errorf("the log of mon.%s begins at %d: no snapshot was needed", away.name, f)
 	}
 	// It can start from what it was given.
-	mem := tr.mons[away]
-	mem.db = mem.db.crash()
-	tr.start(mem)
-	tr.run(5*time.Second, nil)
-	tr.same()
+	g.restart(away.name)
+	g.settle("a", "b", "c")
+	g.same()
+}
+
+// From one monitor to five and back to two: each step on line, with a leader
+// that removes itself, and a store that was lost on the way.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			g := newGroup(t, seed, 1)
+			g.loss = 0.02 * float64(seed)
+			h := &history{g: g}
+			g.mustLead()
+			have := []string{"a"}
+			for _, n := range []string{"b", "c", "d", "e"} {
+				h.write(g.any())
+				g.join(n)
+				have = append(have, n)
+				g.settle(have...)
+				h.read(g.mons[n])
+			}
+			// A crash before everything is synced changes nothing.
+			g.restart("e")
+			g.restart("b")
+			g.settle(have...)
+
+			g.crash("c")
+			h.write(g.mustLead())
+			id := g.mustLead().m.parts.mon.RaftID("c")
+			g.join("c") // with an empty store
+			g.settle(have...)
+			if now := g.mustLead().m.parts.mon.RaftID("c"); now == id {
+				t.Error("an empty store has the number of the lost one")
+			}
+			h.read(g.mons["c"])
+
+			for len(have) > 2 {
+				l := g.mustLead()
+				out := l.name
+				g.must(g.mons[have[len(have)-1]], "mon rm", "name", out)
+				have = slices.DeleteFunc(have, func(n string) bool { return n == out })
+				if !g.run(time.Minute, func() bool { return l.m == nil }) || !errors.Is(l.ended, ErrRemoved) {
+					t.Fatalf("mon.%s was removed, and ended with %v", out, l.ended)
+				}
+				delete(g.mons, out)
+				g.settle(have...)
+				h.write(g.any())
+				h.read(g.any())
+			}
+			g.same()
+			if _, err := New(Config{Name: "zz", Rand: seeded(1)}, g.mons[have[0]].db, g.now); !errors.Is(err, ErrRemoved) {
+				t.Errorf("a monitor that is in no map: %v", err)
+			}
+		})
+	}
+}
+
+// "mon add" of a monitor that is not there yet keeps the quorum as it is; when
+// it comes it takes the place that was made for it.
+func TestAddBeforeJoin(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1, 1)
+	l := g.mustLead()
+	a := g.must(l, "mon add", "name", "b", "addr", "127.0.0.1:3301")
+	if want := "adding mon.b at v2:127.0.0.1:3301/0"; !strings.HasPrefix(a.rs, "adding mon.b at ") {
+		t.Errorf("said %q, want %q", a.rs, want)
+	}
+	g.run(10*time.Second, nil)
+	g.must(l, "config-key set", "key", "k", "val", "v")
+	id := l.m.parts.mon.RaftID("b")
+	if out := g.must(l, "health"); !strings.Contains(out.out, "1/2 mons down, quorum a") {
+		t.Errorf("health: %s", out.out)
+	}
+	g.join("b")
+	g.settle("a", "b")
+	if got := l.m.parts.mon.RaftID("b"); got != id {
+		t.Errorf("mon.b has the number %d, was to have %d", got, id)
+	}
+	if out := g.must(g.mons["b"], "config-key get", "key", "k"); out.out != "v" {
+		t.Errorf("mon.b reads %q", out.out)
+	}
+}
+
+// A monitor without a quorum answers nobody: clients with a request are sent
+// away after one lease, all others after two, new ones at once.
+func TestWithoutQuorum(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1, 3)
+	g.mustLead()
+	g.settle("a", "b", "c")
+	idle := g.open(g.mons["a"], "client.idle", "allow *")
+	asks := g.open(g.mons["a"], "client.asks", "allow *")
+	g.crash("b")
+	g.crash("c")
+	a := g.mons["a"]
+	began := g.now
+	g.step(a, Received{ID: asks, TID: 7, Body: &msg.MonGetVersion{Handle: 1, What: "osdmap"}})
+	closedAfter := func(id uint64) time.Duration {
+		t.Helper()
+		if !g.run(time.Minute, func() bool { return a.gone[id] }) {
+			t.Fatal("the session lasts")
+		}
+		return g.now.Sub(began)
+	}
+	if d := closedAfter(asks); d < 4*time.Second || d > 9*time.Second {
+		t.Errorf("who asked is sent away after %v", d)
+	}
+	if d := closedAfter(idle); d < 10*time.Second || d > 15*time.Second {
+		t.Errorf("who did not is sent away after %v", d)
+	}
+	if slices.ContainsFunc(a.sent, func(s Send) bool { return s.Session == asks && s.TID == 7 }) {
+		t.Error("a monitor without a quorum answered")
+	}
+	late := g.open(a, "client.late", "allow *")
+	if !a.gone[late] {
+		t.Error("a client is let in by a monitor without a quorum")
+	}
+	g.start(g.mons["b"])
+	if !g.run(10*time.Second, func() bool { return g.leader() != nil }) {
+		t.Fatal("two of three do not agree")
+	}
+	g.must(a, "config-key set", "key", "k", "val", "v")
+}
+
+// A message is served once by a leader, however often it arrives, and the
+// answer comes though it was lost at first.
+func TestForwardedOnce(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1, 3)
+	l := g.mustLead()
+	g.settle("a", "b", "c")
+	peon := g.mons["a"]
+	if peon == l {
+		peon = g.mons["b"]
+	}
+	g.block[[2]string{l.name, peon.name}] = true // answers are lost
+	id := g.open(peon, "client.admin", "allow *")
+	g.step(peon, Received{ID: id, TID: 9, Body: &msg.MonCommand{FSID: fsid, Cmd: []string{`{"prefix":"osd pool create","pool":"p"}`}}})
+	g.run(300*time.Millisecond, nil)
+	for range 5 { // the line is made anew again and again
+		g.step(peon, Connected{l.name})
+		g.run(50*time.Millisecond, nil)
+	}
+	g.block = map[[2]string]bool{}
+	g.step(peon, Connected{l.name})
+	var got []*msg.MonCommandAck
+	g.run(2*time.Second, func() bool {
+		got = nil
+		for _, s := range peon.sent {
+			if ack, ok := s.Body.(*msg.MonCommandAck); ok && s.Session == id && s.TID == 9 {
+				got = append(got, ack)
+			}
+		}
+		return len(got) > 0
+	})
+	if len(got) != 1 || got[0].Result != 0 || got[0].Status != "pool 'p' created" {
+		t.Errorf("answers %+v", got)
+	}
+	if n := len(l.m.parts.osd.Map().Pools); n != 1 {
+		t.Errorf("%d pools", n)
+	}
+	if p := l.m.fwd.peons[peon.name]; p != nil && len(p.running) > 0 {
+		t.Error("the leader thinks that it still serves the request")
+	}
+}
+
+// Whatever monitor gives global ids, none is given twice.
+func TestGlobalIDsOfAll(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1, 3)
+	seen := map[uint64]string{}
+	var token uint64
+	for round := range 4 {
+		g.mustLead()
+		g.settle("a", "b", "c")
+		for _, mem := range g.up() {
+			mem.ids = nil
+			for range 1500 {
+				token++
+				g.step(mem, WantGlobalID{token})
+			}
+			if !g.run(10*time.Second, func() bool { return len(mem.ids) == 1500 }) {
+				t.Fatalf("mon.%s gave %d ids", mem.name, len(mem.ids))
+			}
+			for _, id := range mem.ids {
+				if other := seen[id]; other != "" {
+					t.Fatalf("id %d is given by %s and by mon.%s", id, other, mem.name)
+				}
+				seen[id] = fmt.Sprintf("mon.%s in round %d", mem.name, round)
+			}
+		}
+		g.restart(g.mustLead().name)
+	}
+}
+
+// The manager is that of the leader; the others stand by.
+func TestManagerFollows(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1, 3)
+	for range 3 {
+		l := g.mustLead()
+		g.settle("a", "b", "c")
+		if !g.run(10*time.Second, func() bool {
+			mm := g.any().m.parts.mgr.Map()
+			return mm.Available && mm.ActiveName == l.name && len(mm.Standbys) == 2
+		}) {
+			t.Fatalf("mon.%s leads, the manager is %+v", l.name, l.m.parts.mgr.Map())
+		}
+		for _, mem := range g.up() {
+			g.last++
+			g.step(mem, SessionOpened{ID: g.last, Mgr: true})
+			if got := mem.gone[g.last]; got != (mem != l) {
+				t.Errorf("mon.%s of leader mon.%s: session with the manager ended: %v", mem.name, l.name, got)
+			}
+		}
+		g.crash(l.name)
+		g.mustLead()
+		g.start(l)
+	}
+}
+
+// The leader notices clocks that differ, and disks that fill up.
+func TestClocksAndDisks(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1, 3)
+	l := g.mustLead()
+	g.settle("a", "b", "c")
+	var other *member
+	for _, mem := range g.up() {
+		if mem != l {
+			other = mem
+		}
+	}
+	other.skew = 700 * time.Millisecond
+	g.run(3*time.Second, nil)
+	a, _ := g.ask(l, time.Second, "health", "detail", "detail")
+	for _, want := range []string{"MON_CLOCK_SKEW", "clock skew detected on mon." + other.name, "mon." + other.name + " clock skew 0.", "s > max 0.05s (latency "} {
+		if !strings.Contains(a.out, want) {
+			t.Errorf("health has no %q:\n%s", want, a.out)
+		}
+	}
+	other.skew = 0
+	g.step(other, DiskSpace{100, 20})
+	g.run(3*time.Second, nil)
+	a, _ = g.ask(l, time.Second, "health", "detail", "detail")
+	if strings.Contains(a.out, "MON_CLOCK_SKEW") || !strings.Contains(a.out, "mon "+other.name+" is low on available space") ||
+		!strings.Contains(a.out, "mon."+other.name+" has 20% avail") {
+		t.Errorf("health:\n%s", a.out)
+	}
+	// With no room at all a leader lets another one lead, and stops.
+	g.step(l, DiskSpace{100, 2})
+	if !g.run(3*time.Second, func() bool { return l.m == nil }) || !errors.Is(l.ended, ErrDiskFull) {
+		t.Fatalf("mon.%s with a full disk: %v", l.name, l.ended)
+	}
+	g.must(g.mustLead(), "config-key set", "key", "k", "val", "v")
+}
+
+// After the death of the leader writes go on within three seconds.
+func TestTimeWithoutLeader(t *testing.T) {
+	t.Parallel()
+	worst := time.Duration(0)
+	for seed := range uint64(20) {
+		g := newGroup(t, seed, 3+2*int(seed%3))
+		l := g.mustLead()
+		g.settle(g.names()...)
+		g.crash(l.name)
+		began := g.now
+		mem := g.any()
+		g.must(mem, "config-key set", "key", "k", "val", "v")
+		worst = max(worst, g.now.Sub(began))
+	}
+	if worst > 3*time.Second {
+		t.Errorf("a write took %v", worst)
+	}
+	t.Logf("the longest write took %v", worst)
 }
