@@ -283,10 +283,11 @@ type OSDStat struct {
 	SlowOps         uint32 // requests that take longer than the complaint time
 	OldestSlowOp    time.Duration
 	ReadErrors      uint64 // checksum and medium errors since the start
+	ShardsRepaired  uint64 // copies of objects that were replaced since the start, for they could not be read
 }
 
 func (s OSDStat) Encode(e *wire.Encoder) {
-	m := e.Begin(1, 1)
+	m := e.Begin(2, 1)
 	e.U64(s.Seq)
 	e.U32(s.UpFrom)
 	s.Store.Encode(e)
@@ -296,11 +297,12 @@ func (s OSDStat) Encode(e *wire.Encoder) {
 	e.U32(s.SlowOps)
 	e.Duration(s.OldestSlowOp)
 	e.U64(s.ReadErrors)
+	e.U64(s.ShardsRepaired)
 	e.End(m)
 }
 
 func (s *OSDStat) Decode(d *wire.Decoder) {
-	env := d.Begin("OSDStat", 1)
+	env := d.Begin("OSDStat", 2)
 	s.Seq = d.U64()
 	s.UpFrom = d.U32()
 	s.Store.Decode(d)
@@ -310,6 +312,9 @@ func (s *OSDStat) Decode(d *wire.Decoder) {
 	s.SlowOps = d.U32()
 	s.OldestSlowOp = d.Duration()
 	s.ReadErrors = d.U64()
+	if env.Version >= 2 {
+		s.ShardsRepaired = d.U64()
+	}
 	d.End(env)
 }
 

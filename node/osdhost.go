@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -266,6 +267,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 		Metadata: osdMetadata(h.id, home, addrs, clusterAddrs),
 		Version:  osd.Version{Version: mon.ShortVersion(mon.DefaultVersion), Release: "pacific", Type: "stable"},
 		Perf:     h.perf,
+		Load:     loadAverages,
 	}, h.store, time.Now())
 	if err != nil {
 		return err
@@ -377,6 +379,8 @@ func (h *osdHost) note(n pg.Note) {
 		level = slog.LevelWarn
 	case pg.NoteCluster:
 		level = slog.LevelError
+	case pg.NoteClusterInfo:
+		level = slog.LevelInfo
 	}
 	attrs := []any{}
 	if n.PG != (object.SPG{}) {
@@ -391,6 +395,10 @@ func (h *osdHost) note(n pg.Note) {
 	case pg.NoteCluster:
 	case pg.NoteClusterWarn:
 		to = msg.LogWarn
+	case pg.NoteClusterInfo:
+		to = msg.LogInfo
+	case pg.NoteClusterDebug:
+		to = msg.LogDebug
 	default:
 		return
 	}
@@ -649,6 +657,15 @@ func mediumOf(path string) string {
 		}
 	}
 	return "ssd"
+}
+
+// loadAverages are those of the machine.
+func loadAverages() (one, fifteen float64, processors int) {
+	var five float64
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		fmt.Sscan(string(b), &one, &five, &fifteen)
+	}
+	return one, fifteen, runtime.NumCPU()
 }
 
 func osdMetadata(id int32, home string, front, back entity.AddrVec) map[string]string {

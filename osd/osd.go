@@ -17,6 +17,7 @@ import (
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
 	"github.com/pulpo-storage/pulpo/osd/pg"
+	"github.com/pulpo-storage/pulpo/osd/scrub"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -43,6 +44,9 @@ type Config struct {
 	Perf func(f *jsonfmt.Formatter, cmd PerfCommand)
 	// Devices are the store's, for "list_devices".
 	Devices []string
+	// Load returns the machine's load averages of 1 and of 15 minutes and how many
+	// processors it has; may be nil.
+	Load func() (one, fifteen float64, processors int)
 }
 
 // Version is what "version" tells.
@@ -181,6 +185,8 @@ type OSD struct {
 	pgConfig *pg.Config
 	history  historyLimits
 	full     bool
+	slots    scrub.Slots
+	load     scrub.Load
 
 	asks    map[uint64]*ask
 	nextAsk uint64
@@ -220,10 +226,11 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	}
 	o.pgConfig, o.history = groupConfig(cfg.Options, 0, cfg.Shards), historyConfig(cfg.Options)
 	o.limitPlaces()
+	o.slots.SetMost(int(cfg.Options.Int("osd_max_scrubs")))
 	classes := Classes()
 	o.counters = newCounters()
 	for i := range o.cfg.Shards {
-		o.shards = append(o.shards, newShard(i, o.cfg.Shards, cfg.ID, store, o.pgConfig, classes, o.counters))
+		o.shards = append(o.shards, newShard(i, o.cfg.Shards, cfg.ID, store, o.pgConfig, classes, &o.slots, o.counters))
 		o.shards[i].history.limits = o.history
 	}
 	if e := o.super.NewestMap; e > 0 {
@@ -399,6 +406,8 @@ func (o *OSD) monMessage(now time.Time, body msg.Body) {
 	switch m := body.(type) {
 	case *msg.OSDMap:
 		o.onMaps(now, m)
+	case *msg.OSDScrub:
+		o.onScrub(m)
 	case *msg.OSDDownAck:
 		if o.state == StateStopping {
 			o.stopped()

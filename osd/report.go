@@ -163,6 +163,8 @@ func (o *OSD) reconfigure() {
 		}
 	}
 	c, history := groupConfig(o.cfg.Options, groups, o.cfg.Shards), historyConfig(o.cfg.Options)
+	c.Scrub.Busy = o.busy()
+	o.slots.SetMost(int(o.cfg.Options.Int("osd_max_scrubs")))
 	u := o.store.Usage()
 	limit := o.cfg.Options.Float("osd_failsafe_full_ratio")
 	full := u.Total > 0 && limit > 0 && float64(u.Total-min(u.Total, u.Available)) >= limit*float64(u.Total)
@@ -213,6 +215,7 @@ func groupConfig(c *config.Config, groups, shards int) *pg.Config {
 	setDuration(&p.WatchTimeout, "osd_client_watch_timeout")
 	setDuration(&p.NotifyTimeout, "osd_default_notify_timeout")
 	setInt(&p.TrimBatch, "osd_pg_max_concurrent_snap_trims")
+	p.Scrub = scrubConfig(c)
 	p.TrimSleep = c.Seconds("osd_snap_trim_sleep")
 	// The option is for all of the OSD; each shard may do its part, but at least one.
 	if n := int(c.Int("osd_max_trimming_pgs")); n > 0 {
@@ -239,7 +242,7 @@ func sameLimits(a, b *pg.Config) bool {
 		x.MaxOmapEntries == y.MaxOmapEntries && x.MaxOmapBytes == y.MaxOmapBytes && x.MaxList == y.MaxList &&
 		x.MaxWriteReply == y.MaxWriteReply && x.CopyChunk == y.CopyChunk && x.LogEntries == y.LogEntries && x.ComplaintTime == y.ComplaintTime &&
 		x.TrimBatch == y.TrimBatch && x.TrimSleep == y.TrimSleep && x.TrimGroups == y.TrimGroups &&
-		x.WatchTimeout == y.WatchTimeout && x.NotifyTimeout == y.NotifyTimeout
+		x.Scrub == y.Scrub && x.WatchTimeout == y.WatchTimeout && x.NotifyTimeout == y.NotifyTimeout
 }
 
 func primaries(answers []Answer) (n int) {

@@ -10,6 +10,7 @@ import (
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
 	"github.com/pulpo-storage/pulpo/osd/pg"
+	"github.com/pulpo-storage/pulpo/osd/scrub"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -20,7 +21,8 @@ func ShardOf(g object.PG, shards int) int {
 }
 
 // ShardEvent is an input of a shard: *pg.Request, *pg.FromPeer, [ForPG],
-// pg.SessionClosed, pg.Tick, [Resume], [NewMaps], [Configure], [Adopt] or [Ask].
+// pg.SessionClosed, pg.Tick, [Resume], [NewMaps], [Configure], [Adopt],
+// [ScrubAll] or [Ask].
 type ShardEvent any
 
 // Resume takes up a request that was held back. The shell gives it after it has
@@ -29,7 +31,7 @@ type ShardEvent any
 type Resume struct{}
 
 // ForPG is an event of one group: pg.Committed, pg.SubmitFailed, pg.Fetched,
-// pg.BackoffAck.
+// pg.BackoffAck, pg.Scrub.
 type ForPG struct {
 	PG    object.SPG
 	Event pg.Event
@@ -48,6 +50,9 @@ type Configure struct {
 	Full    bool // next to no room in the store
 	History historyLimits
 }
+
+// ScrubAll tells all groups that this OSD is the primary of to be scrubbed.
+type ScrubAll struct{ Kind pg.ScrubKind }
 
 // Adopt makes the shard load a group that another one has split off.
 type Adopt struct{ PG object.SPG }
@@ -137,10 +142,10 @@ type Shard struct {
 	warned     time.Time
 }
 
-func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry, c *counters) *Shard {
+func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry, slots *scrub.Slots, c *counters) *Shard {
 	return &Shard{
 		counters: c,
-		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes, Shard: index, Shards: count},
+		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes, Slots: slots, Shard: index, Shards: count},
 		groups: map[object.SPG]*pg.PG{}, waiting: map[*pg.Session]int{}, early: map[int32][]*pg.FromPeer{}, told: map[*pg.Session]uint32{},
 	}
 }
@@ -203,6 +208,15 @@ func (s *Shard) wakeGroups(now time.Time) bool {
 	return true
 }
 
+// eachGroup gives all groups that serve an event.
+func (s *Shard) eachGroup(now time.Time, ev pg.Event) {
+	for _, id := range s.ids() {
+		if p := s.groups[id]; p.Active() {
+			s.step(now, p, ev)
+		}
+	}
+}
+
 // ids are the groups in order.
 func (s *Shard) ids() []object.SPG { return slices.SortedFunc(maps.Keys(s.groups), object.SPG.Compare) }
 
@@ -233,7 +247,13 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 	case NewMaps:
 		s.newMaps(now, in)
 	case Configure:
+		scrubs := in.Config.Scrub != s.env.Config.Scrub
 		s.env.Config, s.env.Full, s.history.limits = in.Config, in.Full, in.History
+		if scrubs {
+			s.eachGroup(now, pg.Reconfigured{})
+		}
+	case ScrubAll:
+		s.eachGroup(now, pg.Scrub{Kind: in.Kind})
 	case Adopt:
 		s.adopt(now, in.PG)
 	case pg.SessionClosed:

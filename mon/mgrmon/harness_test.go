@@ -26,6 +26,13 @@ type world struct {
 	now     time.Time
 	options map[string]string
 	heard   []int32
+	sent    []sending
+}
+
+// sending is a message to a session.
+type sending struct {
+	to   *service.Session
+	body msg.Body
 }
 
 func newWorld(t *testing.T, m *osdmap.Map) *world {
@@ -60,7 +67,7 @@ func (w *world) Now() time.Time                           { return w.now }
 func (w *world) Rand() io.Reader                          { return nil }
 func (w *world) Leader() bool                             { return true }
 func (w *world) Reader(string) service.Reader             { return nil }
-func (w *world) Send(*service.Session, msg.Body)          {}
+func (w *world) Send(s *service.Session, b msg.Body)      { w.sent = append(w.sent, sending{s, b}) }
 func (w *world) Sessions() iter.Seq[*service.Session]     { return func(func(*service.Session) bool) {} }
 func (w *world) Log(msg.LogLevel, string, string, ...any) {}
 func (w *world) Option(name string) string                { return w.options[name] }

@@ -20,6 +20,7 @@ func (s *Service) Checks(now time.Time) []service.Check {
 	h.sum = h.p.current()
 	h.groups()
 	h.objects()
+	h.scrubs()
 	h.counts()
 	h.pools()
 	h.slowOps()

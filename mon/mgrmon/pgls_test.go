@@ -160,24 +160,3 @@ func TestBlockedBy(t *testing.T) {
 	w.again("2.1", msg.PGPeering, func(g *msg.PGStat) { g.BlockedBy = []int32{4} })
 	wantReply(t, w, `{"prefix":"osd blocked-by"}`, 0, "", "osd  num_blocked\n  4            2\n  7            1\n")
 }
-
-// The commands check what they are given, and say that they cannot do it.
-func TestNoScrub(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, readMap(t, "osdmap-130.bin"))
-	for cmd, want := range map[string]struct {
-		no     errno.Errno
-		status string
-	}{
-		`{"prefix":"pg scrub","pgid":"99.1"}`:     {errno.ENOENT, "pg 99.1 does not exist"},
-		`{"prefix":"pg scrub","pgid":"2.20"}`:     {errno.ENOENT, "pg 2.20 does not exist"},
-		`{"prefix":"pg repair","pgid":"xx"}`:      {errno.EINVAL, "invalid pgid 'xx'"},
-		`{"prefix":"pg deep-scrub","pgid":"2.1"}`: {errno.EOPNOTSUPP, "deep-scrub is not supported: this release does not scrub"},
-		`{"prefix":"osd scrub","who":"99"}`:       {errno.EAGAIN, "osd.99 is not up"},
-		`{"prefix":"osd scrub","who":"x"}`:        {errno.EINVAL, "Expected option value to be integer, got 'x'invalid osd 'x'"},
-		`{"prefix":"osd repair","who":"all"}`:     {errno.EOPNOTSUPP, "repair is not supported: this release does not scrub"},
-		`{"prefix":"osd scrub","who":"0"}`:        {errno.EOPNOTSUPP, "scrub is not supported: this release does not scrub"},
-	} {
-		wantReply(t, w, cmd, want.no, want.status, "")
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osdmap"
@@ -38,6 +39,7 @@ type osd struct {
 	epoch uint32 // newest map it has
 	full  osdmap.State
 	seen  time.Time
+	sess  *service.Session         // of the report
 	space map[int64]msg.StoreStats // by pool
 
 	lately msg.ObjectStats // done to groups that it is the primary of, since the last sample

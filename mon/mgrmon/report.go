@@ -16,6 +16,9 @@ func (s *Service) report(sess *service.Session, b *msg.OSDReport) {
 		return
 	}
 	s.pgmap().report(b, s.h.Now())
+	if o := s.pgmap().osds[b.ID]; o != nil {
+		o.sess = sess
+	}
 	s.osd.Heard(sess, b.ID)
 }
 

@@ -166,6 +166,9 @@ func (p *PG) request(now time.Time, r *Request) {
 		p.refuse(r, err)
 		return
 	}
+	if writes && p.holdForScrub(r, r.Op.Object()) {
+		return
+	}
 	p.shrinkContexts()
 	o, err := p.object(r.Op.Object().Head())
 	if err != nil {

@@ -174,7 +174,7 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 		t.Kind = EntryDelete
 		x.info, ss = ObjectInfo{}, SnapSet{}
 	}
-	p.info.Stats.Add(&x.stats)
+	p.addStats(o.id, &x.stats)
 	p.indexWatched(txn, o.id, len(o.info.Watchers) > 0, len(x.info.Watchers) > 0)
 	p.logEntry(txn, t, e, e.Len())
 	u.logged++
@@ -201,6 +201,7 @@ func (p *PG) logEntry(txn *objstore.Txn, t *Entry, e *wire.Encoder, skip int) {
 	p.info.LastUserVersion = max(p.info.LastUserVersion, t.UserVersion)
 	p.log.append(t)
 	p.changed = true
+	p.scrubSees(t.Object)
 	if n := len(p.log.entries) - cfg.LogEntries - cfg.DupsTracked; n >= cfg.LogTrim || n > 0 && cfg.LogTrim <= 1 {
 		p.trimLog(txn, cfg)
 	}

@@ -1,6 +1,10 @@
 package pg
 
-import "time"
+import (
+	"time"
+
+	"github.com/pulpo-storage/pulpo/osd/scrub"
+)
 
 // Config are the limits of an OSD's groups, under Ceph's option names. A group
 // reads them when it needs them; who changes one replaces the whole.
@@ -28,6 +32,7 @@ type Config struct {
 	TrimSleep         time.Duration // osd_snap_trim_sleep
 	RemoveBatch       int           // objects removed at once of a group that is gone
 	BackoffOnInactive bool
+	Scrub             scrub.Options
 	// DefaultClasses are the object classes that the capability x reaches.
 	DefaultClasses map[string]bool
 }
@@ -41,7 +46,7 @@ func DefaultConfig() *Config {
 		MaxOmapEntries: 1024, MaxOmapBytes: 1 << 30, MaxList: 1024, MaxWriteReply: 64, CopyChunk: 8 << 20,
 		ContextCache: 256, LogEntries: 1000, LogTrim: 100, DupsTracked: 1000, ComplaintTime: 30 * time.Second,
 		WatchTimeout: 30 * time.Second, NotifyTimeout: 30 * time.Second,
-		TrimBatch: 2, TrimGroups: 1, RemoveBatch: 64, BackoffOnInactive: true, DefaultClasses: map[string]bool{},
+		TrimBatch: 2, TrimGroups: 1, RemoveBatch: 64, BackoffOnInactive: true, Scrub: scrub.DefaultOptions(), DefaultClasses: map[string]bool{},
 	}
 	for _, name := range []string{"cephfs", "hello", "journal", "lock", "log", "numops", "otp", "rbd", "refcount", "rgw",
 		"rgw_gc", "timeindex", "user", "version", "cas", "cmpomap", "queue", "2pc_queue", "fifo"} {

@@ -8,14 +8,15 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/scrub"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
 // Names of attributes in the store. The users' have a prefix, so that none of
 // theirs is one of ours.
 const (
-	attrInfo  = "oi"
-	attrSnaps = "ss"
+	attrInfo  = scrub.AttrInfo
+	attrSnaps = scrub.AttrSnaps
 	userAttr  = "_"
 )
 

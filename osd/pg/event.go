@@ -111,13 +111,14 @@ const (
 	StageWaitPG                  // the group is not active
 	StageWaitObject              // another request works on the object
 	StageFetching                // reads an object of another group
+	StageWaitScrub               // the object is being scrubbed
 	StageCommitting              // its transaction is on its way to the disk
 	StageWaitCommit              // answered, once what it saw is durable
 	StageDone
 )
 
 var stageNames = [...]string{"queued for pg", "waiting for map", "waiting for peered", "waiting for rw locks",
-	"waiting for fetch", "waiting for commit", "waiting for ondisk", "done"}
+	"waiting for fetch", "waiting for scrub", "waiting for commit", "waiting for ondisk", "done"}
 
 // String is the flag point that Ceph would name.
 func (s Stage) String() string { return stageNames[s] }
@@ -203,4 +204,6 @@ const (
 	NoteWarn                  // a client was refused, or something waits too long
 	NoteClusterWarn           // a warning that also belongs in the cluster's log
 	NoteCluster               // an error that also belongs there
+	NoteClusterInfo           // other lines for it
+	NoteClusterDebug
 )

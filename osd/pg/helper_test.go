@@ -31,6 +31,8 @@ type world struct {
 	manual  bool // transactions become durable when commit is called
 	inAir   []Write
 	refuse  error // of the store, for the next transaction
+	notes   []Note
+	snap    object.SnapID // the newest snapshot; 0: there are none
 }
 
 const testPool = 1
@@ -54,6 +56,8 @@ func testMap(t testing.TB, change func(*osdmap.Map)) *osdmap.Map {
 	}
 	p := osdmap.NewPool(osdmap.Replicated)
 	p.Size, p.MinSize, p.PGNum, p.PGPNum = 1, 1, 1, 1
+	// Nothing but what a test does wants to be woken.
+	p.Flags |= osdmap.PoolFlagNoScrub | osdmap.PoolFlagNoDeepScrub
 	m.Pools[testPool] = p
 	m.PoolNames[testPool] = "pool"
 	m.PGTemp[object.PG{Pool: testPool}] = []int32{0}
@@ -94,6 +98,7 @@ func (w *world) carryOut() {
 		}
 		w.deliver(r.Sends)
 		w.fetches = append(w.fetches, r.Fetches...)
+		w.notes = append(w.notes, r.Notes...)
 		var events []Event
 		for _, wr := range slices.Clone(r.Writes) {
 			if err := w.refuse; err != nil {

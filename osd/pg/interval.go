@@ -67,6 +67,7 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 		p.dropBlocklisted(now)
 		p.refetch()
 		p.checkTrim(now)
+		p.checkScrub(now)
 		if p.created && m.Epoch-p.info.Epoch > rememberEvery {
 			txn := new(objstore.Txn)
 			p.writeInfo(txn)
@@ -111,6 +112,7 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 	}
 	p.dropWatches()
 	p.dropWaiting()
+	p.forgetScrubs()
 	p.role = roleStray
 	p.trim.failed = false
 	p.unsettled = true
@@ -157,6 +159,7 @@ func (p *PG) settle(now time.Time) {
 	p.stamps.enter(now, p.State())
 	p.changed = true
 	p.checkTrim(now)
+	p.checkScrub(now)
 	switch p.role {
 	case roleActive:
 		p.loadWatches(now)
@@ -186,9 +189,9 @@ func (p *PG) State() msg.PGState {
 	case roleActive:
 		s = msg.PGActive
 		if len(p.mapping.Acting) < int(p.pool.Size) {
-			return s | msg.PGUndersized | msg.PGDegraded
+			return s | msg.PGUndersized | msg.PGDegraded | p.scrub.stateOf()
 		}
-		return s | msg.PGClean | p.trimState()
+		return s | msg.PGClean | p.trimState() | p.scrub.stateOf()
 	}
 	return msg.PGStale
 }
@@ -204,6 +207,7 @@ func (p *PG) dropWaiting() {
 		}
 		o.waiting = nil
 	}
+	p.dropHeld(nil)
 	// What is under way to the disk may still be answered: it will be durable,
 	// here, and a client that sends it again gets the answer from the log. In an
 	// interval of another primary it must not be said.
@@ -254,6 +258,7 @@ func (p *PG) unblock() {
 func (p *PG) remove(now time.Time) {
 	p.dropWatches()
 	p.dropWaiting()
+	p.forgetScrubs()
 	p.forgetContexts()
 	clear(p.backoffs)
 	p.giveUpSplit()

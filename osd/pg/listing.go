@@ -52,6 +52,8 @@ func (p *PG) groupOp(r *Request, op *msg.Op) (int32, error) {
 	case msg.OpPGHitsetLs:
 		out(op, []byte{0, 0, 0, 0})
 		return 0, nil
+	case msg.OpScrubLS:
+		return 0, p.scrubList(op)
 	case msg.OpPGHitsetGet:
 		return 0, errno.ENOENT
 	default:

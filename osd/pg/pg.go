@@ -12,6 +12,7 @@ import (
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
+	"github.com/pulpo-storage/pulpo/osd/scrub"
 	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
 )
@@ -30,6 +31,8 @@ type Env struct {
 	ReadErrors uint64
 	// Shard is which of the daemon's Shards loops this is.
 	Shard, Shards int
+	// Slots are those of the daemon's scrubs; nil: one of its own.
+	Slots *scrub.Slots
 
 	ready Ready
 	taken bool
@@ -154,6 +157,7 @@ type PG struct {
 	backoffs    map[*Session]uint64 // id of the one that a client was sent
 	nextBackoff uint64
 
+	scrub   scrubber
 	removal object.ID // of a group that is gone: where to go on
 	split   *split    // under way
 
@@ -233,9 +237,11 @@ func Create(env *Env, id object.SPG, m *osdmap.Map, now time.Time) *PG {
 	p.info.History = History{EpochCreated: e, EpochPoolCreated: e, LastEpochClean: e, LastIntervalClean: e,
 		SameUpSince: e, SameIntervalSince: e, SamePrimarySince: e}
 	p.stamps.all(now)
+	p.scrub.record.Begin(now)
 	var txn objstore.Txn
 	txn.CreateColl(p.coll)
 	txn.Touch(p.coll, p.meta)
+	p.writeScrub(&txn)
 	p.created = true
 	p.takeMap(m)
 	p.info.Groups = p.pool.PGNum
@@ -260,9 +266,15 @@ func Load(env *Env, id object.SPG, now time.Time) (*PG, error) {
 	p.created = true
 	p.stamps.all(now)
 	fail := func(what string, err error) (*PG, error) { return nil, fmt.Errorf("pg %v: %s: %w", id, what, err) }
-	m, err := env.Store.OmapGet(p.coll, p.meta, []string{infoKey})
+	m, err := env.Store.OmapGet(p.coll, p.meta, []string{infoKey, scrubKey})
 	if err != nil {
 		return fail("info", err)
+	}
+	p.scrub.record.Begin(now)
+	if raw, ok := m[scrubKey]; ok {
+		if err := wire.Unmarshal(raw, &p.scrub.record); err != nil {
+			return fail("record of scrubs", err)
+		}
 	}
 	if err := wire.Unmarshal(m[infoKey], &p.info); err != nil {
 		return fail("info", err)
@@ -333,10 +345,13 @@ func (p *PG) Ready() Ready { return p.env.Ready() }
 // Wake is when the group next wants a Tick; zero: what it waits for comes as an
 // event.
 func (p *PG) Wake() time.Time {
-	if at := p.trim.next; !at.IsZero() && (p.alarm.IsZero() || at.Before(p.alarm)) {
-		return at
+	first := p.alarm
+	for _, at := range []time.Time{p.trim.next, p.scrub.next} {
+		if !at.IsZero() && (first.IsZero() || at.Before(first)) {
+			first = at
+		}
 	}
-	return p.alarm
+	return first
 }
 
 // Step takes in one event.
@@ -369,6 +384,13 @@ func (p *PG) Step(now time.Time, in Event) {
 		if p.watchTick(now); p.nextToken == before {
 			p.trimTick(now)
 		}
+		if p.nextToken == before {
+			p.scrubTick(now)
+		}
+	case Scrub:
+		p.onScrub(now, in)
+	case Reconfigured:
+		p.checkScrub(now)
 	default:
 		panic(fmt.Sprintf("BUG: pg %v: event %T", p.id, in))
 	}
@@ -491,6 +513,7 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		p.note(NoteCluster, "no space for the group's own records", in.Err)
 		return
 	}
+	p.scrubUndo(f)
 	p.info = f.undo.info
 	p.log.undo(f.undo.logged)
 	f.undo.object.restore()
@@ -522,6 +545,7 @@ func (p *PG) fail(err error) {
 
 func (p *PG) onSessionClosed(s *Session) {
 	delete(p.backoffs, s)
+	p.dropHeld(s)
 	for _, o := range p.objects.byID {
 		keep := o.waiting[:0]
 		for _, r := range o.waiting {
@@ -568,6 +592,7 @@ func (p *PG) check() {
 		}
 	}
 	p.checkWatches()
+	p.checkScrubState()
 	for id, o := range p.fetches {
 		if o.fetching == nil || o.fetching.id != id || p.objects.byID[o.id] != o {
 			panic(fmt.Sprintf("BUG: pg %v: fetch %d of nobody", p.id, id))
@@ -590,6 +615,11 @@ func (p *PG) Requests(f func(*Request)) {
 	}
 	for _, o := range p.objects.byID {
 		for _, r := range o.waiting {
+			f(r)
+		}
+	}
+	if p.scrub.run != nil {
+		for _, r := range p.scrub.run.held {
 			f(r)
 		}
 	}

@@ -111,9 +111,9 @@ func (q *Query) dumpHistory(f *jsonfmt.Formatter) {
 	} {
 		f.Uint(e.name, uint64(e.v))
 	}
-	f.Stringer("last_scrub", h.LastScrub)
+	f.Stringer("last_scrub", s.LastScrub)
 	f.Str("last_scrub_stamp", jsonfmt.Time(s.LastScrubStamp))
-	f.Stringer("last_deep_scrub", h.LastDeepScrub)
+	f.Stringer("last_deep_scrub", s.LastDeepScrub)
 	f.Str("last_deep_scrub_stamp", jsonfmt.Time(s.LastDeepStamp))
 	f.Str("last_clean_scrub_stamp", jsonfmt.Time(s.LastCleanScrub))
 	f.Int("prior_readable_until_ub", 0)

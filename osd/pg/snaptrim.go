@@ -82,7 +82,7 @@ func (p *PG) checkTrim(now time.Time) {
 	t, state, had := &p.trim, p.State(), p.trim.queue.Size()
 	t.queue = p.removed.Subtract(p.info.Purged)
 	healthy := p.role == roleActive && len(p.mapping.Acting) >= int(p.pool.Size)
-	want := healthy && len(t.queue) > 0 && !t.failed && !p.osdmap.HasFlag(osdmap.FlagNoSnapTrim)
+	want := healthy && len(t.queue) > 0 && !t.failed && !p.osdmap.HasFlag(osdmap.FlagNoSnapTrim) && p.scrub.run == nil
 	switch {
 	case want && !t.listed:
 		t.listed = true
@@ -274,7 +274,7 @@ func (p *PG) trimClone(txn *objstore.Txn, u *undo, head, o *objectContext) {
 			{Key: attrInfo, Value: wire.Marshal(&head.info)}, {Key: attrSnaps, Value: wire.Marshal(&ss)},
 		})
 	}
-	p.info.Stats.Add(&change)
+	p.addStats(head.id, &change)
 	p.logTrim(txn, u, t)
 }
 

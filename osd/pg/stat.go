@@ -12,13 +12,11 @@ import (
 // stamps are when the group was last in a state (pg_stat_t).
 type stamps struct {
 	fresh, changed, active, peered, clean, unstale, undegraded, fullsized time.Time
-	scrub, deepScrub                                                      time.Time
 	state                                                                 msg.PGState
 }
 
 func (s *stamps) all(now time.Time) {
 	s.fresh, s.changed, s.active, s.peered, s.clean, s.unstale, s.undegraded, s.fullsized = now, now, now, now, now, now, now, now
-	s.scrub, s.deepScrub = now, now
 }
 
 // enter notes a new state.
@@ -60,14 +58,14 @@ func (p *PG) Stat(now time.Time, all bool) (s msg.PGStat, ok bool) {
 }
 
 func (p *PG) stat() msg.PGStat {
-	i, h, t := &p.info, &p.info.History, &p.stamps
+	i, h, t, r := &p.info, &p.info.History, &p.stamps, &p.scrub.record
 	live := len(p.log.entries) - p.log.above(i.LogTail)
 	s := msg.PGStat{
 		PG: p.id.PG, Version: i.LastUpdate, ReportedSeq: p.reportedSeq, ReportedEpoch: p.Epoch(), State: p.State(),
 		LogStart: i.LogTail, OndiskLogStart: i.LogTail, Created: h.EpochCreated, LastEpochClean: h.LastEpochClean,
 		LastFresh: t.fresh, LastChange: t.changed, LastActive: t.active, LastPeered: t.peered, LastClean: t.clean,
 		LastUnstale: t.unstale, LastUndegraded: t.undegraded, LastFullsized: t.fullsized,
-		LastScrub: h.LastScrub, LastDeepScrub: h.LastDeepScrub, LastScrubStamp: t.scrub, LastDeepStamp: t.deepScrub, LastCleanScrub: t.scrub,
+		LastScrub: r.Last, LastDeepScrub: r.LastDeep, LastScrubStamp: r.Stamp, LastDeepStamp: r.DeepStamp, LastCleanScrub: r.CleanStamp,
 		LogSize: int64(live), Objects: p.objectStats(), Up: slices.Clone(p.mapping.Up), Acting: slices.Clone(p.mapping.Acting),
 		UpPrimary: p.mapping.UpPrimary, ActingPrimary: p.mapping.ActingPrimary, MappingEpoch: h.SameIntervalSince,
 		SnapTrimQueue: uint32(min(p.trim.queue.Size(), math.MaxUint32)),
@@ -86,5 +84,6 @@ func (p *PG) objectStats() msg.ObjectStats {
 	if p.pool != nil {
 		o.Copies = s.Objects * int64(p.pool.Size)
 	}
+	p.scrubStats(&o)
 	return o
 }
