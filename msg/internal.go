@@ -32,6 +32,7 @@ type OSDBoot struct {
 	ID         int32
 	UUID       FSID   // of the OSD's disk: another one under an old id is a new OSD
 	Epoch      uint32 // newest map it has
+	BootEpoch  uint32 // in which this process first came up; 0: this is the first time
 	CleanBegin uint32 // interval of maps through which it was last up and
 	CleanEnd   uint32 // stopped cleanly; 0: none
 	Public     entity.AddrVec
@@ -46,7 +47,7 @@ type OSDBoot struct {
 }
 
 func (*OSDBoot) MsgType() uint16            { return TypeOSDBoot }
-func (*OSDBoot) Versions() (uint16, uint16) { return 1, 1 }
+func (*OSDBoot) Versions() (uint16, uint16) { return 2, 1 }
 func (m *OSDBoot) EncodeFront(e *wire.Encoder) {
 	e.S32(m.ID)
 	m.UUID.Encode(e)
@@ -62,8 +63,9 @@ func (m *OSDBoot) EncodeFront(e *wire.Encoder) {
 	e.U32(m.Weight)
 	encodeStrings(e, m.Location)
 	encodeStrings(e, m.Metadata)
+	e.U32(m.BootEpoch)
 }
-func (m *OSDBoot) decodeFront(d *wire.Decoder, _ uint16) {
+func (m *OSDBoot) decodeFront(d *wire.Decoder, version uint16) {
 	m.ID = d.S32()
 	m.UUID.Decode(d)
 	m.Epoch = d.U32()
@@ -78,6 +80,10 @@ func (m *OSDBoot) decodeFront(d *wire.Decoder, _ uint16) {
 	m.Weight = d.U32()
 	m.Location = decodeStrings(d)
 	m.Metadata = decodeStrings(d)
+	m.BootEpoch = 0
+	if version >= 2 {
+		m.BootEpoch = d.U32()
+	}
 }
 
 func encodeStrings(e *wire.Encoder, m map[string]string) {
@@ -282,12 +288,14 @@ type OSDStat struct {
 	ApplyLatencyMS  uint32
 	SlowOps         uint32 // requests that take longer than the complaint time
 	OldestSlowOp    time.Duration
-	ReadErrors      uint64 // checksum and medium errors since the start
-	ShardsRepaired  uint64 // copies of objects that were replaced since the start, for they could not be read
+	ReadErrors      uint64  // checksum and medium errors since the start
+	ShardsRepaired  uint64  // copies of objects that were replaced since the start, for they could not be read
+	Peers           []int32 // that it exchanges heartbeats with
+	Pings           []PingTimes
 }
 
 func (s OSDStat) Encode(e *wire.Encoder) {
-	m := e.Begin(2, 1)
+	m := e.Begin(3, 1)
 	e.U64(s.Seq)
 	e.U32(s.UpFrom)
 	s.Store.Encode(e)
@@ -298,11 +306,13 @@ func (s OSDStat) Encode(e *wire.Encoder) {
 	e.Duration(s.OldestSlowOp)
 	e.U64(s.ReadErrors)
 	e.U64(s.ShardsRepaired)
+	wire.EncodeSlice(e, s.Peers, e.S32)
+	wire.EncodeSlice(e, s.Pings, func(p PingTimes) { p.encode(e) })
 	e.End(m)
 }
 
 func (s *OSDStat) Decode(d *wire.Decoder) {
-	env := d.Begin("OSDStat", 2)
+	env := d.Begin("OSDStat", 3)
 	s.Seq = d.U64()
 	s.UpFrom = d.U32()
 	s.Store.Decode(d)
@@ -312,8 +322,13 @@ func (s *OSDStat) Decode(d *wire.Decoder) {
 	s.SlowOps = d.U32()
 	s.OldestSlowOp = d.Duration()
 	s.ReadErrors = d.U64()
+	s.ShardsRepaired, s.Peers, s.Pings = 0, nil, nil
 	if env.Version >= 2 {
 		s.ShardsRepaired = d.U64()
+	}
+	if env.Version >= 3 {
+		s.Peers = wire.DecodeSlice(d, 4, d.S32)
+		s.Pings = wire.DecodeSlice(d, minPingTimes, func() (p PingTimes) { p.decode(d); return p })
 	}
 	d.End(env)
 }
