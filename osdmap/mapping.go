@@ -67,6 +67,17 @@ func (m *Map) PGToRaw(pg object.PG) (osds []int32, primary int32) {
 	return osds, firstOSD(osds)
 }
 
+// PGToUpmapped is PGToRaw with the exceptions made for the group (pg_upmap,
+// pg_upmap_items).
+func (m *Map) PGToUpmapped(pg object.PG) []int32 {
+	p := m.Pools[pg.Pool]
+	if p == nil {
+		return nil
+	}
+	osds, _ := m.rawOSDs(p, pg)
+	return m.applyUpmap(p, pg, osds)
+}
+
 // ObjectToOSDs is the whole way of an object: its actual group and where that
 // is.
 func (m *Map) ObjectToOSDs(loc object.Locator, name string) (object.PG, Mapping, error) {

@@ -26,6 +26,8 @@ type life struct {
 	retry   []retry             // boots that wait for the OSD to be down first
 	nextRun time.Time           // of the checks that run now and then
 	news    bool                // statistics changed
+
+	failures map[int32]*failure // what others report, by OSD
 }
 
 type retry struct {
@@ -37,6 +39,7 @@ func newLife() life {
 	return life{
 		session: map[int32]uint64{}, gone: map[int32]time.Time{},
 		upAt: map[int32]time.Time{}, downAt: map[int32]time.Time{},
+		failures: map[int32]*failure{},
 	}
 }
 
@@ -90,6 +93,8 @@ func (s *Service) boot(sess *service.Session, b *msg.OSDBoot) service.Answer {
 			return service.Answer{}
 		case v.IsUp(b.ID) && v.ClientAddrs[b.ID].Equal(b.Public) && v.ClusterAddrs[b.ID].Equal(b.Cluster):
 			return service.Answer{} // is up
+		case v.Info[b.ID].UpFrom > b.Epoch && v.ClientAddrs[b.ID].Equal(b.Public):
+			return service.Answer{} // sent before the process came up, and was marked down again
 		}
 	} else if other, ok := v.OSDByUUID(b.UUID); ok {
 		s.h.Log(msg.LogWarn, "", "osd.%d boots with the uuid %v of osd.%d", b.ID, b.UUID, other)
@@ -145,6 +150,7 @@ func (s *Service) markUp(b *msg.OSDBoot) {
 	weight := uint32(osdmap.WeightIn)
 	s.editXInfo(b.ID, func(x *osdmap.XInfo) {
 		x.Features = b.Features
+		s.learnLag(x, b.BootEpoch > 0, s.h.Now())
 		if old := x.OldWeight; old > 0 && in {
 			weight, x.OldWeight = old, 0
 		}
@@ -230,13 +236,8 @@ func (s *Service) mayMarkDown(v *osdmap.Map, osd int32) bool {
 	if v.HasFlag(osdmap.FlagNoDown) || v.NodeFlags(osd)&osdmap.StateNoDown != 0 {
 		return false
 	}
-	return true
-}
-
-// enoughUp reports whether one OSD fewer would still be enough up.
-func (s *Service) enoughUp(v *osdmap.Map) bool {
 	total, up, _ := v.NumOSDs()
-	return total == 0 || float64(up)/float64(total) >= s.floatOption("mon_osd_min_up_ratio", 0.3)
+	return total > 0 && float64(up)/float64(total) >= s.floatOption("mon_osd_min_up_ratio", 0.3)
 }
 
 // alive records that an OSD was up at an epoch: groups may go active only in
@@ -247,9 +248,7 @@ func (s *Service) alive(sess *service.Session, b *msg.OSDAlive) service.Answer {
 		return service.Answer{}
 	}
 	s.heard(sess, b.ID)
-	if v.Info[b.ID].UpThru < b.Want {
-		s.stage().NewUpThru[b.ID] = b.Want
-	}
+	s.raiseUpThru(b.ID, b.Want)
 	return service.Answer{}
 }
 
@@ -273,6 +272,10 @@ func (s *Service) lead(now time.Time) {
 func (s *Service) follow(was *osdmap.Map) {
 	now := s.h.Now()
 	for o := range s.cur.MaxOSD {
+		if s.cur.IsDown(o) {
+			delete(s.life.failures, o)
+			delete(s.life.gone, o)
+		}
 		switch {
 		case s.cur.IsUp(o):
 			if !was.IsUp(o) || was.Info[o].UpFrom != s.cur.Info[o].UpFrom {

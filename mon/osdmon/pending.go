@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/crush"
-	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -145,6 +144,7 @@ func (s *Service) dropMetadata(osd int32) {
 func (s *Service) settle(now time.Time) {
 	s.cleanExceptions()
 	s.settlePoolFlags()
+	s.settleDown(now)
 	inc := s.stage()
 	inc.Modified = now
 	for _, st := range inc.NewState {
@@ -169,53 +169,8 @@ func (s *Service) settle(now time.Time) {
 // cleanExceptions removes the exceptions to CRUSH that mean nothing any more:
 // of groups and OSDs that are gone.
 func (s *Service) cleanExceptions() {
-	inc := s.p.inc
-	if len(inc.OldPools)+len(inc.NewState)+len(inc.NewPools) == 0 {
-		return
-	}
-	v := s.view()
-	gone := func(pg object.PG) bool {
-		p := v.Pools[pg.Pool]
-		return p == nil || pg.Seed >= p.PGNum
-	}
-	inc = s.stage()
-	for pg, osds := range v.PGTemp {
-		if gone(pg) || !slices.ContainsFunc(osds, v.IsUp) {
-			inc.NewPGTemp[pg] = nil
-		}
-	}
-	for pg, osd := range v.PrimaryTemp {
-		if gone(pg) || !v.IsUp(osd) {
-			inc.NewPrimaryTemp[pg] = -1
-		}
-	}
-	missing := func(o int32) bool { return o != osdmap.NoOSD && !v.Exists(o) }
-	for pg, osds := range v.PGUpmap {
-		if gone(pg) || slices.ContainsFunc(osds, missing) {
-			s.dropUpmap(pg)
-		}
-	}
-	for pg, items := range v.PGUpmapItems {
-		if gone(pg) || slices.ContainsFunc(items, func(i osdmap.UpmapItem) bool { return missing(i.To) }) {
-			s.dropUpmapItems(pg)
-		}
-	}
-}
-
-func (s *Service) dropUpmap(pg object.PG) {
-	inc := s.stage()
-	delete(inc.NewPGUpmap, pg)
-	if _, ok := s.cur.PGUpmap[pg]; ok && !slices.Contains(inc.OldPGUpmap, pg) {
-		inc.OldPGUpmap = append(inc.OldPGUpmap, pg)
-	}
-}
-
-func (s *Service) dropUpmapItems(pg object.PG) {
-	inc := s.stage()
-	delete(inc.NewPGUpmapItems, pg)
-	if _, ok := s.cur.PGUpmapItems[pg]; ok && !slices.Contains(inc.OldPGUpmapItems, pg) {
-		inc.OldPGUpmapItems = append(inc.OldPGUpmapItems, pg)
-	}
+	s.cleanTemps()
+	s.cleanUpmaps()
 }
 
 // poolIDs are the pools of a map in the order of their ids.

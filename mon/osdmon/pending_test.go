@@ -145,6 +145,8 @@ func normal(m *osdmap.Map, base uint32) string {
 	}
 	c.XInfo = slices.Clone(m.XInfo)
 	c.NewRemovedSnaps, c.NewPurgedSnaps = nil, nil
+	// Exceptions that one of the maps does not allow are gone from the next.
+	c.PGTemp, c.PrimaryTemp, c.PGUpmap, c.PGUpmapItems = nil, nil, nil, nil
 	return c.Text() + fmt.Sprint(c.XInfo, c.CrushNodeFlags, c.DeviceClassFlags, c.RemovedSnapsQueue, c.ErasureCodeProfiles) + c.Crush.Decompile()
 }
 

@@ -158,7 +158,7 @@ func (s *Service) Commands(t *command.Table) {
 
 // Messages are the types it takes.
 func (s *Service) Messages() []uint16 {
-	return []uint16{msg.TypeOSDBoot, msg.TypeOSDMarkDown, msg.TypeOSDAlive, msg.TypePoolOp}
+	return []uint16{msg.TypeOSDBoot, msg.TypeOSDMarkDown, msg.TypeOSDAlive, msg.TypeOSDFailure, msg.TypeOSDDead, msg.TypeOSDPGTemp, msg.TypePoolOp}
 }
 
 // Receive takes a message.
@@ -170,6 +170,12 @@ func (s *Service) Receive(sess *service.Session, b msg.Body) service.Answer {
 		return s.markMeDown(sess, b)
 	case *msg.OSDAlive:
 		return s.alive(sess, b)
+	case *msg.OSDFailure:
+		return s.failed(sess, b)
+	case *msg.OSDDead:
+		return s.dead(sess, b)
+	case *msg.OSDPGTemp:
+		return s.pgTemp(sess, b)
 	case *msg.PoolOp:
 		return s.poolOp(sess, b)
 	}

@@ -40,6 +40,7 @@ func (s *Service) Tick(now time.Time) {
 	}
 	s.life.nextRun = now.Add(checkInterval)
 	s.markSilentDown(now)
+	s.checkFailures(now)
 	s.markDownOut(now)
 	s.expireBlocklist(now)
 	if s.trimTo() != 0 {
@@ -55,14 +56,15 @@ func (s *Service) retryBoots() {
 	}
 }
 
-// markSilentDown marks OSDs down that do not report any more, or whose session
-// ended a while ago: a process that was killed does not say goodbye.
+// markSilentDown marks OSDs down that do not report any more. Their reports are
+// their beacons. One whose session ended, and which there are not enough others
+// to report, is down sooner: a process that was killed does not say goodbye.
 func (s *Service) markSilentDown(now time.Time) {
-	timeout := s.secondsOption("mon_osd_report_timeout", 900)
+	timeout := max(s.secondsOption("mon_osd_report_timeout", 900), 2*s.secondsOption("osd_beacon_report_interval", 300))
 	grace := s.secondsOption("osd_heartbeat_grace", 20)
 	for o := range s.cur.MaxOSD {
 		v := s.view()
-		if !v.IsUp(o) || !s.mayMarkDown(v, o) || !s.enoughUp(v) {
+		if !v.IsUp(o) || !s.mayMarkDown(v, o) {
 			continue
 		}
 		seen := latest(s.stats.LastReport(o), s.life.upAt[o], s.life.since)
@@ -71,7 +73,7 @@ func (s *Service) markSilentDown(now time.Time) {
 			s.setState(o, 0, osdmap.StateUp)
 			continue
 		}
-		if gone, ok := s.life.gone[o]; ok {
+		if gone, ok := s.life.gone[o]; ok && s.witnesses(v, o) < s.minReporters() {
 			if away := now.Sub(latest(gone, s.life.upAt[o])); away > grace {
 				s.h.Log(msg.LogInfo, "", "osd.%d failed (no session for %.6f seconds)", o, away.Seconds())
 				s.setState(o, 0, osdmap.StateUp)
@@ -79,6 +81,17 @@ func (s *Service) markSilentDown(now time.Time) {
 			}
 		}
 	}
+}
+
+// witnesses is the number of parts of the tree from which an OSD can be reported.
+func (s *Service) witnesses(v *osdmap.Map, osd int32) int {
+	domains := map[string]bool{}
+	for o := range v.MaxOSD {
+		if o != osd && v.IsUp(o) {
+			domains[s.domain(o)] = true
+		}
+	}
+	return len(domains)
 }
 
 func latest(ts ...time.Time) time.Time { return slices.MaxFunc(ts, time.Time.Compare) }
@@ -93,11 +106,13 @@ func (s *Service) markDownOut(now time.Time) {
 		if !v.Exists(o) || v.IsUp(o) || v.IsOut(o) || !s.mayMarkOut(v, o) {
 			continue
 		}
+		down := now.Sub(latest(s.life.downAt[o], s.life.since))
 		wait := interval
 		if v.IsDestroyed(o) {
 			wait = destroyed
+		} else if wait > 0 && s.boolOption("mon_osd_adjust_down_out_interval", true) {
+			wait += s.lagOf(&v.XInfo[o], down)
 		}
-		down := now.Sub(latest(s.life.downAt[o], s.life.since))
 		if wait <= 0 || down < wait {
 			continue
 		}
