@@ -192,7 +192,11 @@ func dumpOSDStat(f *jsonfmt.Formatter, a *osdSum) {
 	})
 	f.Object("perf_stat", func() { a.dumpPerf(f) })
 	f.Array("alerts", func() {})
-	f.Array("network_ping_times", func() {})
+	f.Array("network_ping_times", func() {
+		for i := range a.pings {
+			a.pings[i].Dump(f, a.now, a.pingStale)
+		}
+	})
 }
 
 func (a *osdSum) dumpPerf(f *jsonfmt.Formatter) {

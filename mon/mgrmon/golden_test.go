@@ -313,6 +313,7 @@ func stockManager(t *testing.T, all []golden) *world {
 			UpFrom uint32 `json:"up_from"`
 			Seq    uint64
 			PGs    uint32     `json:"num_pgs"`
+			Peers  []int32    `json:"hb_peers"`
 			Space  stockSpace `json:"statfs"`
 			Perf   struct {
 				Commit uint32 `json:"commit_latency_ms"`
@@ -330,6 +331,7 @@ func stockManager(t *testing.T, all []golden) *world {
 	for _, o := range osds.OSDs {
 		r := &msg.OSDReport{ID: o.OSD, Epoch: w.m.Epoch, Stat: msg.OSDStat{
 			Seq: o.Seq, UpFrom: o.UpFrom, Store: o.Space.stats(), PGs: o.PGs, CommitLatencyMS: o.Perf.Commit, ApplyLatencyMS: o.Perf.Apply,
+			Peers: o.Peers,
 		}}
 		for _, p := range osds.Pools {
 			if p.OSD == o.OSD {

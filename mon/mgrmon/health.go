@@ -24,6 +24,7 @@ func (s *Service) Checks(now time.Time) []service.Check {
 	h.counts()
 	h.pools()
 	h.slowOps()
+	h.slowPings()
 	return h.checks
 }
 

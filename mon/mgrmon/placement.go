@@ -1,7 +1,6 @@
 package mgrmon
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/pulpo-storage/pulpo/msg"
@@ -18,7 +17,6 @@ type part struct {
 	primary     int // by where the group should be
 	trimming    uint64
 	trimQueue   uint64
-	peers       map[int32]bool
 }
 
 func (s *part) groups() int { return s.acting + s.upNotActing }
@@ -35,7 +33,7 @@ func (p placement) of(o int32) *part {
 
 func (p placement) at(o int32) *part {
 	if p[o] == nil {
-		p[o] = &part{peers: map[int32]bool{}}
+		p[o] = &part{}
 	}
 	return p[o]
 }
@@ -49,24 +47,14 @@ func (p *pgmap) placement() placement {
 }
 
 func (p placement) add(g *msg.PGStat) {
-	var all []int32
 	for _, o := range g.Acting {
 		if o != osdmap.NoOSD {
 			p.at(o).acting++
-			all = append(all, o)
 		}
 	}
 	for _, o := range g.Up {
 		if o != osdmap.NoOSD && !slices.Contains(g.Acting, o) {
 			p.at(o).upNotActing++
-			all = append(all, o)
-		}
-	}
-	for _, o := range all {
-		for _, peer := range all {
-			if o != peer {
-				p.at(o).peers[peer] = true
-			}
 		}
 	}
 	if g.UpPrimary >= 0 {
@@ -81,16 +69,11 @@ func (p placement) add(g *msg.PGStat) {
 	}
 }
 
-// osdNumbers are the numbers of one OSD. Its peers are those it shares groups
-// with.
+// osdNumbers are the numbers of one OSD.
 func (p *pgmap) osdNumbers(o int32, at placement) *osdSum {
 	st, _ := p.stat(o)
 	a := &osdSum{upFrom: st.UpFrom, seq: st.Seq, snapTrimQueue: at.of(o).trimQueue, snapTrimming: at.of(o).trimming}
 	a.add(&st)
-	for _, peer := range slices.Sorted(maps.Keys(at.of(o).peers)) {
-		if p.m.IsUp(peer) {
-			a.peers = append(a.peers, peer)
-		}
-	}
+	a.peers, a.pings, a.now, a.pingStale = st.Peers, st.Pings, p.stamp, p.pingStale
 	return a
 }

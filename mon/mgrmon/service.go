@@ -63,6 +63,7 @@ func (s *Service) Commands(t *command.Table) {
 	s.poolStatsCommands(t)
 	s.perfCommands(t)
 	s.safetyCommands(t)
+	s.pingCommands(t)
 	s.scrubCommands(t)
 	s.recoveryCommands(t)
 	s.reweightCommands(t)
@@ -91,6 +92,7 @@ func (s *Service) Receive(sess *service.Session, b msg.Body) service.Answer {
 // pgmap returns the statistics, in step with the OSD map.
 func (s *Service) pgmap() *pgmap {
 	s.pgs.follow(s.osd.Map(), s.h.Now())
+	s.pgs.pingStale = s.pingStale()
 	return &s.pgs
 }
 

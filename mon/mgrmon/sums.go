@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/pulpo-storage/pulpo/crush"
 	"github.com/pulpo-storage/pulpo/msg"
@@ -27,6 +28,9 @@ type osdSum struct {
 	upFrom        uint32
 	seq           uint64
 	peers         []int32
+	pings         []msg.PingTimes
+	now           time.Time // when the dump is as of
+	pingStale     time.Duration
 	snapTrimQueue uint64
 	snapTrimming  uint64
 }
