@@ -94,6 +94,7 @@ var localOptions = map[string]string{
 	"osd_pool_default_pg_num":                        "32",
 	"osd_pool_default_pg_autoscale_mode":             "off",
 	"osd_crush_chooseleaf_type":                      "0",
+	"mon_osd_reporter_subtree_level":                 "osd",
 	"auth_allow_insecure_global_id_reclaim":          "false",
 	"mon_warn_on_insecure_global_id_reclaim":         "false",
 	"mon_warn_on_insecure_global_id_reclaim_allowed": "false",

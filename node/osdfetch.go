@@ -163,5 +163,8 @@ func (h *osdHost) dialOSD(ctx context.Context, target int32) (*msgr.Conn, error)
 	if maps == nil || !maps.Map.IsUp(target) {
 		return nil, fmt.Errorf("osd.%d is not up: %w", target, errno.ENOTCONN)
 	}
-	return h.msgr.Dial(ctx, entity.OSD, maps.Map.ClientAddrs[target])
+	addrs := maps.Map.ClientAddrs[target]
+	conn, err := h.msgr.Dial(ctx, entity.OSD, addrs)
+	h.refused(target, addrs, err)
+	return conn, err
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/objstore/diskstore"
 	"github.com/pulpo-storage/pulpo/osd"
+	"github.com/pulpo-storage/pulpo/osd/heartbeat"
 	"github.com/pulpo-storage/pulpo/osd/pg"
 	"github.com/pulpo-storage/pulpo/rados/monclient"
 )
@@ -50,6 +51,7 @@ type osdHost struct {
 	in      *inbox[osd.Event]
 	fetches fetches
 	peers   *peers
+	beats   *heartbeats
 	failed  func(error)
 	metrics metric.Registry
 	logged  atomic.Uint64 // entries for the cluster's log
@@ -252,6 +254,9 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 			peerLn.Close()
 		}
 	}()
+	if h.beats, err = h.newHeartbeats(c, addrs[0].Nonce, auth); err != nil {
+		return err
+	}
 	if err := h.mons.Start(ctx, h.msgr); err != nil {
 		return err
 	}
@@ -261,10 +266,11 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	h.options.SetCentral(h.mons.Options())
 	h.fitMemory()
 	h.osd, err = osd.New(osd.Config{
-		ID: h.id, Public: addrs, Cluster: clusterAddrs, Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(c.id.OSDs) > 1, Options: h.options,
+		ID: h.id, Public: addrs, Cluster: clusterAddrs, HBFront: h.beats.addrs(heartbeat.Front), HBBack: h.beats.addrs(heartbeat.Back),
+		Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(c.id.OSDs) > 1, Options: h.options,
 		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
 		Location: map[string]string{"root": "default", "host": hostname()},
-		Metadata: osdMetadata(h.id, home, addrs, clusterAddrs),
+		Metadata: osdMetadata(home, addrs, clusterAddrs, h.beats),
 		Version:  osd.Version{Version: mon.ShortVersion(mon.DefaultVersion), Release: "pacific", Type: "stable"},
 		Perf:     h.perf,
 		Load:     loadAverages,
@@ -283,6 +289,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 		h.wg.Go(s.run)
 	}
 	h.wg.Go(h.run)
+	h.beats.start(h.osd.Heartbeats())
 	h.in.post(osd.Start{})
 	owned = true
 	h.wg.Go(func() { h.accept(ln) })
@@ -343,6 +350,9 @@ func (h *osdHost) carryOut() {
 				s.in.post(e.Event)
 			}
 		}
+	}
+	for _, ev := range r.ToHeartbeats {
+		h.beats.in.post(ev)
 	}
 	if r.WantFull {
 		h.mons.Subscribe("osdmap", 0, false)
@@ -478,6 +488,9 @@ func (h *osdHost) abort() error {
 	}
 	if h.peers != nil {
 		errs = append(errs, h.peers.close())
+	}
+	if h.beats != nil {
+		errs = append(errs, h.beats.close())
 	}
 	if h.mons != nil {
 		errs = append(errs, h.mons.Close())
@@ -668,13 +681,13 @@ func loadAverages() (one, fifteen float64, processors int) {
 	return one, fifteen, runtime.NumCPU()
 }
 
-func osdMetadata(id int32, home string, front, back entity.AddrVec) map[string]string {
+func osdMetadata(home string, front, back entity.AddrVec, beats *heartbeats) map[string]string {
 	m := hostMetadata()
 	m["osd_data"] = home
 	m["osd_objectstore"] = "diskstore"
 	m["default_device_class"] = mediumOf(home)
 	m["rotational"] = map[bool]string{true: "1", false: "0"}[m["default_device_class"] == "hdd"]
-	m["front_addr"], m["hb_front_addr"] = front.String(), front.String()
-	m["back_addr"], m["hb_back_addr"] = back.String(), back.String()
+	m["front_addr"], m["hb_front_addr"] = front.String(), beats.addrs(heartbeat.Front).String()
+	m["back_addr"], m["hb_back_addr"] = back.String(), beats.addrs(heartbeat.Back).String()
 	return m
 }

@@ -140,6 +140,7 @@ func (p *peers) dial(ctx context.Context, l *peerLine) {
 			l.queue = nil
 			return
 		}
+		p.h.refused(l.osd, l.addrs, err)
 		p.h.log.Debug("cannot reach an OSD", "osd", l.osd, "addr", l.addrs.String(), "err", err)
 		select {
 		case <-ctx.Done():

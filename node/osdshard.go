@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/msgr"
@@ -17,6 +18,9 @@ type osdShard struct {
 	s  *osd.Shard
 	h  *osdHost
 	in *inbox[osd.ShardEvent]
+	// busy is since when the loop has been at one event, in nanoseconds; 0: it
+	// waits for one.
+	busy atomic.Int64
 }
 
 // shardInflight bounds the requests in front of a shard; connections are held
@@ -59,6 +63,8 @@ func (s *osdShard) run() {
 // step takes in one event and does all that the shard decides: the store must
 // show it before the next event.
 func (s *osdShard) step(now time.Time, ev osd.ShardEvent) {
+	s.busy.Store(now.UnixNano())
+	defer s.busy.Store(0)
 	s.s.Step(now, ev)
 	for {
 		refused, more := s.carryOut()
@@ -73,6 +79,18 @@ func (s *osdShard) step(now time.Time, ev osd.ShardEvent) {
 			return
 		}
 	}
+}
+
+// hangs reports whether a loop has been at one event for so long that the OSD is
+// of no use to anybody (osd_op_thread_timeout).
+func (h *osdHost) hangs(now time.Time) bool {
+	limit := h.options.Seconds("osd_op_thread_timeout")
+	for _, s := range h.shards {
+		if since := s.busy.Load(); since != 0 && limit > 0 && now.UnixNano()-since > limit.Nanoseconds() {
+			return true
+		}
+	}
+	return false
 }
 
 // carryOut does what was decided and returns which transactions the store

@@ -68,6 +68,7 @@ func commands() map[string]*handler {
 		"flush_pg_stats":             {"flush_pg_stats", "flush pg stats", (*call).flushStats},
 		"get_latest_osdmap":          {"get_latest_osdmap", "force osd to update the latest map from the mon", (*call).latestMap},
 		"get_mapped_pools":           {"get_mapped_pools", "dump pools whose PG(s) are mapped to this OSD.", (*call).mappedPools},
+		"dump_osd_network":           {"dump_osd_network name=value,type=CephInt,req=false", "Dump osd heartbeat network ping times", (*call).dumpNetwork},
 		"bench": {"bench name=count,type=CephInt,req=false name=size,type=CephInt,req=false name=object_size,type=CephInt,req=false name=object_num,type=CephInt,req=false",
 			"OSD benchmark: write <count> <size>-byte objects(with <obj_size> <obj_num>), (default count=1G default size=4MB). Results in log.", (*call).runBench},
 		"query":        {"query", "show details of a specific pg", (*call).pgQuery},

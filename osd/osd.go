@@ -15,6 +15,7 @@ import (
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/heartbeat"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
 	"github.com/pulpo-storage/pulpo/osd/pg"
 	"github.com/pulpo-storage/pulpo/osd/scrub"
@@ -63,14 +64,15 @@ type State uint8
 
 const (
 	StateInitializing State = iota
-	StatePreboot            // has no map
+	StatePreboot            // has no map, or one that lets it not up
 	StateBooting            // has asked to be marked up
 	StateActive
+	StateWaiting  // was marked down, and waits until others answer
 	StateStopping // has asked to be marked down
 	StateStopped
 )
 
-var stateNames = [...]string{"initializing", "preboot", "booting", "active", "stopping", "stopped"}
+var stateNames = [...]string{"initializing", "preboot", "booting", "active", "waiting_for_healthy", "stopping", "stopped"}
 
 func (s State) String() string { return stateNames[s] }
 
@@ -129,6 +131,8 @@ type Ready struct {
 	Writes []Write
 	// ToShards are events for shards.
 	ToShards []ToShard
+	// ToHeartbeats are events for the heartbeats.
+	ToHeartbeats []heartbeat.Event
 	// Subscribe: if not zero, subscribe to the osdmap from that epoch on.
 	Subscribe uint32
 	// WantFull: the subscription is to begin with a full map.
@@ -173,6 +177,7 @@ type OSD struct {
 	ungiven   []*osdmap.Map // newer ones; they may not be in the store yet
 	state     State
 	upSince   uint32 // epoch in which we were marked up
+	bootEpoch uint32 // in which this process was, for the first time
 	bootAt    time.Time
 	stopAt    time.Time
 
@@ -191,7 +196,12 @@ type OSD struct {
 	asks    map[uint64]*ask
 	nextAsk uint64
 
-	places places
+	places    places
+	hb        *heartbeat.Machine
+	hbConfig  heartbeat.Config
+	peers     []int32     // with whom groups are shared
+	markdowns []time.Time // when we were marked down wrongly, of late
+	wishes    wishes
 
 	counters *counters
 	reports  report
@@ -224,6 +234,9 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	if len(o.cfg.Cluster) == 0 {
 		o.cfg.Cluster = o.cfg.Public
 	}
+	o.hbConfig = heartbeat.Configuration(cfg.Options)
+	o.hb = heartbeat.New(cfg.ID, o.super.FSID, o.hbConfig)
+	o.wishes = wishes{temps: map[object.PG][]int32{}, unasked: map[object.PG]bool{}}
 	o.pgConfig, o.history = groupConfig(cfg.Options, 0, cfg.Shards), historyConfig(cfg.Options)
 	o.limitPlaces()
 	o.slots.SetMost(int(cfg.Options.Int("osd_max_scrubs")))
@@ -269,6 +282,10 @@ func Classes() objclass.Registry {
 // Shards are the loops' machines. The shell steps each from one goroutine.
 func (o *OSD) Shards() []*Shard { return o.shards }
 
+// Heartbeats are the machine that pings other OSDs. The shell steps it from a
+// goroutine of its own, so that nothing else holds it up.
+func (o *OSD) Heartbeats() *heartbeat.Machine { return o.hb }
+
 // Metrics are the counters of the daemon, "osd" in "perf dump".
 func (o *OSD) Metrics() *metric.Group { return o.counters.group }
 
@@ -312,6 +329,8 @@ func (o *OSD) Step(now time.Time, in Event) {
 		o.subscribe()
 		// A monitor that is new to us, or new, may know nothing.
 		o.reports.now, o.reports.sinceAll = true, reportAllEvery
+		o.beat(heartbeat.MonConnected{})
+		o.wishes.askAgain(now)
 		if o.state == StateBooting || o.state == StatePreboot {
 			o.boot(now)
 		}
@@ -324,6 +343,8 @@ func (o *OSD) Step(now time.Time, in Event) {
 		}
 		o.durable = max(o.durable, in.Token)
 		o.benchCommitted(now)
+	case NeedUpThru, WantTemp:
+		o.wish(now, in)
 	case WantEpoch:
 		if in.Epoch > o.super.NewestMap {
 			o.subscribe()
@@ -393,10 +414,18 @@ func (o *OSD) boot(now time.Time) {
 	if o.maps.Map == nil || o.state == StateStopping || o.state == StateStopped {
 		return
 	}
+	if err := o.dismissed(); err != nil {
+		o.dismiss(err)
+		return
+	}
+	if !o.mayBoot() {
+		o.enter(StatePreboot) // until a map lets it
+		return
+	}
 	o.enter(StateBooting)
 	o.bootAt = now.Add(bootEvery)
 	o.ready.ToMon = append(o.ready.ToMon, &msg.OSDBoot{
-		ID: o.cfg.ID, UUID: o.super.UUID, Epoch: o.super.NewestMap, CleanBegin: o.super.Mounted, CleanEnd: o.super.CleanThru,
+		ID: o.cfg.ID, UUID: o.super.UUID, Epoch: o.super.NewestMap, BootEpoch: o.bootEpoch, CleanBegin: o.super.Mounted, CleanEnd: o.super.CleanThru,
 		Public: o.cfg.Public, Cluster: o.cfg.Cluster, HBFront: o.cfg.HBFront, HBBack: o.cfg.HBBack, Features: o.cfg.Features,
 		Class: o.cfg.Class, Weight: o.cfg.Weight, Location: o.cfg.Location, Metadata: o.cfg.Metadata,
 	})
@@ -440,8 +469,10 @@ func (o *OSD) onMaps(now time.Time, in *msg.OSDMap) {
 	o.ungiven = append(o.ungiven, fresh...)
 	o.counters.mapEpochs.Add(uint64(len(fresh)))
 	m := o.maps.Map
-	if u := m.UUID; o.cfg.ID < m.MaxOSD && m.Exists(o.cfg.ID) && !u[o.cfg.ID].IsZero() && u[o.cfg.ID] != o.super.UUID {
-		o.fatal(fmt.Errorf("osd.%d: the map knows another disk by this number, %v: %w", o.cfg.ID, u[o.cfg.ID], errno.EEXIST))
+	defer o.tellHeartbeats()
+	o.wishes.grant(m, o.cfg.ID)
+	if err := o.dismissed(); err != nil && o.state != StateStopping && o.state != StateStopped {
+		o.dismiss(err)
 		return
 	}
 	switch up := o.isUp(m); {
@@ -450,6 +481,9 @@ func (o *OSD) onMaps(now time.Time, in *msg.OSDMap) {
 	case o.state == StateStopping || o.state == StateStopped:
 	case up && o.state != StateActive:
 		o.upSince = m.Info[o.cfg.ID].UpFrom
+		if o.bootEpoch == 0 {
+			o.bootEpoch = o.upSince
+		}
 		o.super.Mounted, o.super.CleanThru = o.upSince, 0
 		var txn objstore.Txn
 		o.super.write(&txn)
@@ -457,13 +491,10 @@ func (o *OSD) onMaps(now time.Time, in *msg.OSDMap) {
 		o.enter(StateActive)
 		o.reports.now = true
 	case !up && o.state == StateActive:
-		o.note(NoteCluster, fmt.Sprintf("osd.%d: map e%d wrongly marked me down", o.cfg.ID, m.Epoch), nil)
-		o.enter(StateBooting)
-		o.giveMaps()
-		if m.Flags&osdmap.FlagNoUp == 0 && !m.IsDestroyed(o.cfg.ID) {
-			o.boot(now)
-		}
+		o.markedDown(now)
 		return
+	case o.state == StateWaiting:
+		o.comeBack(now)
 	case !up:
 		// A map from before us, or we have been marked down to make place.
 		if o.bootAt.IsZero() || o.state == StatePreboot || !m.IsUp(o.cfg.ID) {
@@ -538,6 +569,7 @@ func (o *OSD) stopped() {
 		return
 	}
 	o.enter(StateStopped)
+	o.beat(heartbeat.Stopped{})
 	o.super.CleanThru = o.super.NewestMap
 	var txn objstore.Txn
 	o.super.write(&txn)
@@ -551,9 +583,14 @@ func (o *OSD) tick(now time.Time) {
 		o.boot(now)
 	case o.state == StatePreboot:
 		o.subscribe()
+	case o.state == StateWaiting:
+		o.comeBack(now)
 	case o.state == StateStopping && !now.Before(o.stopAt):
 		// The monitors are not there to tell; they will notice.
 		o.stopped()
+	}
+	if !o.wishes.deadline.IsZero() && !now.Before(o.wishes.deadline) {
+		o.askWishes()
 	}
 	o.reportTick(now)
 }
@@ -561,8 +598,11 @@ func (o *OSD) tick(now time.Time) {
 // schedule sets when to be woken.
 func (o *OSD) schedule(now time.Time) {
 	o.wake = o.reports.next
-	if o.wake.IsZero() {
+	if o.wake.IsZero() || o.state == StateWaiting {
 		o.wake = now.Add(time.Second)
+	}
+	if t := o.wishes.deadline; !t.IsZero() && t.Before(o.wake) {
+		o.wake = t
 	}
 	for _, t := range []time.Time{o.bootAt, o.stopAt} {
 		if (o.state == StateBooting || o.state == StateStopping) && t.After(now) && t.Before(o.wake) {

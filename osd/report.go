@@ -7,6 +7,7 @@ import (
 
 	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/osd/heartbeat"
 	"github.com/pulpo-storage/pulpo/osd/pg"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
@@ -82,6 +83,7 @@ func (o *OSD) sendReport(now time.Time, all bool, then func(now time.Time)) {
 	o.reports.now = false
 	o.reports.next = now.Add(reportEvery)
 	o.askAll(Ask{About: AboutStats, All: all}, func(now time.Time, answers []Answer) {
+		o.groupPeers(answers)
 		if o.state == StateActive {
 			o.ready.ToMon = append(o.ready.ToMon, o.makeReport(answers))
 		}
@@ -100,6 +102,8 @@ func (o *OSD) makeReport(answers []Answer) *msg.OSDReport {
 		Store: msg.StoreStats{Total: int64(u.Total), Available: int64(u.Available), Allocated: int64(u.Allocated), Stored: int64(u.Stored),
 			OmapAllocated: int64(u.Omap), InternalMetadata: int64(u.Metadata)},
 	}}
+	hb := o.hb.Status()
+	r.Stat.Peers, r.Stat.Pings = hb.Peers, hb.Times
 	usage, requests := map[int64]pg.Stats{}, 0
 	for _, a := range answers {
 		r.PGs = append(r.PGs, a.PGs...)
@@ -161,6 +165,10 @@ func (o *OSD) reconfigure() {
 		for _, p := range m.Pools {
 			groups += int(p.PGNum)
 		}
+	}
+	if hb := heartbeat.Configuration(o.cfg.Options); hb != o.hbConfig {
+		o.hbConfig = hb
+		o.beat(heartbeat.Configure{Config: hb})
 	}
 	c, history := groupConfig(o.cfg.Options, groups, o.cfg.Shards), historyConfig(o.cfg.Options)
 	c.Scrub.Busy = o.busy()

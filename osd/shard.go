@@ -90,6 +90,7 @@ type Answer struct {
 	Errors   uint64             // reads that the store failed
 	Usage    map[int64]pg.Stats // by pool
 	Removal  bool               // groups of pools that are gone are still there
+	Peers    []int32            // OSDs with which the groups served here are shared
 
 	// AboutOps.
 	InFlight []OpRecord
@@ -502,6 +503,23 @@ func (s *Shard) slow(now time.Time) (all, n int, oldest time.Duration) {
 	return all, n, oldest
 }
 
+// sharedWith are the other OSDs of a group that this one is the primary of.
+func (s *Shard) sharedWith(id object.SPG) (others []int32) {
+	if s.maps == nil {
+		return nil
+	}
+	at := s.maps.Map.PGToUpActing(id.PG)
+	if at.ActingPrimary != s.env.Whoami {
+		return nil
+	}
+	for _, o := range slices.Concat(at.Up, at.Acting) {
+		if o != s.env.Whoami && o != osdmap.NoOSD && !slices.Contains(others, o) {
+			others = append(others, o)
+		}
+	}
+	return others
+}
+
 func (s *Shard) answer(now time.Time, in Ask) Answer {
 	a := Answer{ID: in.ID, Shard: s.index}
 	switch in.About {
@@ -522,6 +540,7 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 				a.PGs = append(a.PGs, st)
 			}
 			a.Removal = a.Removal || p.Removing()
+			a.Peers = append(a.Peers, s.sharedWith(id)...)
 		}
 	case AboutOps:
 		a.InFlight = s.inFlight(now)

@@ -1,0 +1,214 @@
+package osd
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/jsonfmt"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/osd/heartbeat"
+	"github.com/pulpo-storage/pulpo/osd/pg"
+	"github.com/pulpo-storage/pulpo/osdmap"
+)
+
+// What an OSD does about how others see it: it is pinged and pings
+// ([heartbeat.Machine]), it is marked down although it lives, and it asks the
+// monitors for what its groups need in the map.
+
+// NeedUpThru: a group may go active only once the map says that this OSD was up
+// in an epoch.
+type NeedUpThru struct{ Epoch uint32 }
+
+// WantTemp: the primary of a group wants it served by others than CRUSH says;
+// with an empty list not any more.
+type WantTemp struct {
+	PG   object.PG
+	OSDs []int32
+}
+
+func (NeedUpThru) osdEvent() {}
+func (WantTemp) osdEvent()   {}
+
+// wishes are what the groups need in the map and what of it the monitors were
+// asked for. They are asked once for each, and again by a new session.
+type wishes struct {
+	upThru   uint32 // the highest that is needed
+	asked    uint32
+	temps    map[object.PG][]int32 // not in the map yet
+	unasked  map[object.PG]bool
+	deadline time.Time // until when to collect
+}
+
+// collect is how long wishes are collected before the monitors are asked: a map
+// makes many groups wish at the same time.
+const collect = 10 * time.Millisecond
+
+func (o *OSD) wish(now time.Time, in Event) {
+	w := &o.wishes
+	switch in := in.(type) {
+	case NeedUpThru:
+		if w.upThru = max(w.upThru, in.Epoch); w.upThru <= w.asked {
+			return
+		}
+	case WantTemp:
+		if was, ok := w.temps[in.PG]; ok && slices.Equal(was, in.OSDs) {
+			return
+		}
+		w.temps[in.PG], w.unasked[in.PG] = in.OSDs, true
+	}
+	if w.deadline.IsZero() {
+		w.deadline = now.Add(collect)
+	}
+}
+
+// askWishes tells the monitors what was collected.
+func (o *OSD) askWishes() {
+	w := &o.wishes
+	w.deadline = time.Time{}
+	if o.state != StateActive {
+		return // the groups wish anew when there is a new interval
+	}
+	m := o.maps.Map
+	if w.upThru > w.asked && w.upThru > m.Info[o.cfg.ID].UpThru {
+		w.asked = w.upThru
+		o.ready.ToMon = append(o.ready.ToMon, &msg.OSDAlive{ID: o.cfg.ID, Want: w.upThru})
+	}
+	if len(w.unasked) > 0 {
+		b := &msg.OSDPGTemp{ID: o.cfg.ID, Epoch: m.Epoch, PGs: map[object.PG][]int32{}}
+		for pg := range w.unasked {
+			b.PGs[pg] = w.temps[pg]
+		}
+		clear(w.unasked)
+		o.ready.ToMon = append(o.ready.ToMon, b)
+	}
+}
+
+// grant forgets the wishes that a map fulfils, or that are not ours to have any
+// more.
+func (w *wishes) grant(m *osdmap.Map, whoami int32) {
+	for g, want := range w.temps {
+		at := m.PGToUpActing(g)
+		if slices.Equal(m.PGTemp[g], want) || at.ActingPrimary != whoami || slices.Equal(at.Up, want) {
+			delete(w.temps, g)
+			delete(w.unasked, g)
+		}
+	}
+}
+
+// askAgain is for a monitor that may know nothing of what was asked.
+func (w *wishes) askAgain(now time.Time) {
+	w.asked = 0
+	for g := range w.temps {
+		w.unasked[g] = true
+	}
+	if w.upThru > 0 || len(w.temps) > 0 {
+		w.deadline = now
+	}
+}
+
+// tellHeartbeats hands the newest map to the heartbeats.
+func (o *OSD) tellHeartbeats() {
+	if m := o.maps.Map; m != nil {
+		back := o.state == StateWaiting || o.state == StateBooting && o.bootEpoch > 0
+		o.beat(heartbeat.Maps{Map: m, Up: o.state == StateActive && o.isUp(m), Waiting: back})
+	}
+}
+
+func (o *OSD) beat(ev heartbeat.Event) { o.ready.ToHeartbeats = append(o.ready.ToHeartbeats, ev) }
+
+// groupPeers tells the heartbeats with whom the groups are shared.
+func (o *OSD) groupPeers(answers []Answer) {
+	set := map[int32]bool{}
+	for _, a := range answers {
+		for _, p := range a.Peers {
+			set[p] = true
+		}
+	}
+	peers := slices.Sorted(maps.Keys(set))
+	if !slices.Equal(peers, o.peers) {
+		o.peers = peers
+		o.beat(heartbeat.Groups{OSDs: peers})
+	}
+}
+
+// markedDown is the map showing us down although we live. It may be that we could
+// not be heard, so we wait until enough others answer; and who is marked down
+// again and again does more harm by coming back than by staying away.
+func (o *OSD) markedDown(now time.Time) {
+	m := o.maps.Map
+	o.note(pg.NoteClusterWarn, fmt.Sprintf("Monitor daemon marked osd.%d down, but it is still running", o.cfg.ID), nil)
+	o.note(pg.NoteInfo, fmt.Sprintf("map e%d wrongly marked me down at e%d", m.Epoch, m.Info[o.cfg.ID].DownAt), nil)
+	o.enter(StateWaiting)
+	o.giveMaps()
+	// The shards answer when they have the map, after which they serve nobody.
+	epoch := m.Epoch
+	o.askAll(Ask{About: AboutStats}, func(time.Time, []Answer) {
+		o.ready.ToMon = append(o.ready.ToMon, &msg.OSDDead{ID: o.cfg.ID, Epoch: epoch})
+	})
+
+	period := o.cfg.Options.Seconds("osd_max_markdown_period")
+	o.markdowns = append(slices.DeleteFunc(o.markdowns, func(t time.Time) bool { return now.Sub(t) > period }), now)
+	if n, most := len(o.markdowns), o.cfg.Options.Int("osd_max_markdown_count"); int64(n) > most {
+		o.dismiss(fmt.Errorf("marked down %d > osd_max_markdown_count %d in last %.6f seconds, shutting down", n, most, period.Seconds()))
+		return
+	}
+	o.comeBack(now)
+}
+
+// comeBack asks to be marked up again once others answer.
+func (o *OSD) comeBack(now time.Time) {
+	if o.state == StateWaiting && o.hb.Status().Healthy {
+		o.boot(now)
+	}
+}
+
+// mayBoot reports whether the newest map lets this OSD up.
+func (o *OSD) mayBoot() bool {
+	m := o.maps.Map
+	return !m.HasFlag(osdmap.FlagNoUp) && m.NodeFlags(o.cfg.ID)&osdmap.StateNoUp == 0
+}
+
+// dismissed reports whether the map has done with this disk: the OSD is destroyed,
+// or its number is another disk's.
+func (o *OSD) dismissed() error {
+	m, id := o.maps.Map, o.cfg.ID
+	switch {
+	case !m.Exists(id):
+	case m.IsDestroyed(id):
+		return fmt.Errorf("osdmap e%d says osd.%d is destroyed", m.Epoch, id)
+	case !m.UUID[id].IsZero() && m.UUID[id] != o.super.UUID:
+		return fmt.Errorf("osdmap e%d knows another disk as osd.%d: %v, this is %v", m.Epoch, id, m.UUID[id], o.super.UUID)
+	}
+	return nil
+}
+
+// dismiss ends an OSD that is not to come back. If it never was up the daemon
+// cannot start; else the others in its process go on.
+func (o *OSD) dismiss(err error) {
+	if o.upSince == 0 {
+		o.fatal(fmt.Errorf("osd.%d: %w", o.cfg.ID, err))
+		return
+	}
+	o.note(NoteCluster, fmt.Sprintf("osd.%d stops", o.cfg.ID), err)
+	o.enter(StateStopping)
+	o.stopped()
+}
+
+// dumpNetwork tells how long heartbeats take from here: those that take longer than
+// so many milliseconds.
+func (c *call) dumpNetwork() {
+	o := c.o
+	threshold := c.num("value", -1)
+	if threshold < 0 {
+		if threshold = int64(o.cfg.Options.Float("mon_warn_on_slow_ping_time")); threshold == 0 {
+			threshold = int64(float64(o.hbConfig.Grace.Milliseconds()) * o.cfg.Options.Float("mon_warn_on_slow_ping_ratio"))
+		}
+	}
+	list := msg.PingLinks(o.cfg.ID, o.hb.Status().Times, uint32(min(threshold*1000, 1<<32-1)))
+	c.fmt(func(f *jsonfmt.Formatter) {
+		msg.DumpPingLinks(f, threshold, list, c.now, o.cfg.Options.Seconds("osd_heartbeat_stale"))
+	})
+}

@@ -1,0 +1,194 @@
+package osd
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/osdmap"
+)
+
+// sent are the messages of a type to the monitors since the last call.
+func sent[T msg.Body](h *house) (list []T) {
+	for _, m := range h.toMon {
+		if b, ok := m.(T); ok {
+			list = append(list, b)
+		}
+	}
+	h.toMon = nil
+	return list
+}
+
+func (h *house) wait(d time.Duration) {
+	for end := h.now.Add(d); h.now.Before(end); {
+		if h.now = h.osd.Wake(); h.now.After(end) {
+			h.now = end
+		}
+		h.step(Tick{})
+	}
+}
+
+// Marked down by mistake an OSD says that it serves nobody any more, and comes
+// back as the process that it is; but not again and again.
+func TestFlapping(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.makePool(1, 2)
+	first := h.newest().Info[0].UpFrom
+	for i := range 6 {
+		h.toMon = nil
+		h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) { inc.NewState[0] = osdmap.StateUp })
+		down := h.newest().Epoch
+		h.send(down)
+		var boots []*msg.OSDBoot
+		var dead []*msg.OSDDead
+		for _, m := range h.toMon {
+			switch m := m.(type) {
+			case *msg.OSDBoot:
+				boots = append(boots, m)
+			case *msg.OSDDead:
+				dead = append(dead, m)
+			}
+		}
+		if len(dead) != 1 || dead[0].Epoch != down {
+			t.Fatalf("%d: said %+v at e%d", i, dead, down)
+		}
+		if i < 5 && (len(boots) != 1 || boots[0].BootEpoch != first || h.osd.State() != StateActive) {
+			t.Fatalf("%d: boots %+v, %v", i, boots, h.osd.State())
+		}
+		if i == 5 && (len(boots) > 0 || !h.stopped) {
+			t.Fatalf("came back once too often: %+v, %v", boots, h.osd.State())
+		}
+	}
+	if !slices.ContainsFunc(h.notes, func(n string) bool {
+		return strings.Contains(n, "Monitor daemon marked osd.0 down, but it is still running")
+	}) {
+		t.Errorf("notes %q", h.notes)
+	}
+}
+
+// That it was marked down long ago is not held against an OSD.
+func TestFlappingLongAgo(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	for range 12 {
+		h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) { inc.NewState[0] = osdmap.StateUp })
+		h.send(h.newest().Epoch)
+		h.now = h.now.Add(3 * time.Minute)
+	}
+	if h.stopped || h.osd.State() != StateActive {
+		t.Errorf("%v", h.osd.State())
+	}
+}
+
+// noup keeps an OSD from asking, until a map lets it.
+func TestNoUpWaits(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.toMon = nil
+	h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) {
+		inc.NewFlags, inc.NewState[0] = int32(osdmap.FlagNoUp), osdmap.StateUp
+	})
+	h.send(h.newest().Epoch)
+	h.wait(time.Minute)
+	if b := sent[*msg.OSDBoot](h); len(b) > 0 || h.osd.State() != StatePreboot {
+		t.Fatalf("%d boots, %v", len(b), h.osd.State())
+	}
+	h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) { inc.NewFlags = 0 })
+	h.send(h.newest().Epoch)
+	if h.osd.State() != StateActive {
+		t.Errorf("%v", h.osd.State())
+	}
+}
+
+// A disk that the map does not know by this number any more goes.
+func TestReplaced(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(inc *osdmap.Incremental){
+		"destroyed": func(inc *osdmap.Incremental) {
+			inc.NewState[0], inc.NewUUID[0] = osdmap.StateUp|osdmap.StateDestroyed, [16]byte{}
+		},
+		"another disk": func(inc *osdmap.Incremental) { inc.NewState[0], inc.NewUUID[0] = osdmap.StateUp, [16]byte{9} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			h.toMon = nil
+			h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) { change(inc) })
+			h.send(h.newest().Epoch)
+			h.wait(time.Minute)
+			if b := sent[*msg.OSDBoot](h); len(b) > 0 || !h.stopped {
+				t.Errorf("%d boots, %v", len(b), h.osd.State())
+			}
+			// Nor does it start again.
+			o, err := New(h.osd.cfg, h.store, h.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Step(h.now, Start{})
+			if r := o.Ready(); r.Fatal == nil || len(r.ToMon) > 0 {
+				t.Errorf("starts: %+v", r)
+			}
+		})
+	}
+}
+
+// What groups need in the map is asked for together, once, and again of a new
+// monitor until the map has it.
+func TestWishes(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.makePool(1, 4)
+	h.toMon = nil
+	e := h.newest().Epoch
+	pg := func(i uint32) object.PG { return object.PG{Pool: 1, Seed: i} }
+	h.step(NeedUpThru{e})
+	h.step(NeedUpThru{e - 1})
+	h.step(WantTemp{pg(0), []int32{7, 0}})
+	h.step(WantTemp{pg(1), []int32{7, 0}})
+	h.step(WantTemp{pg(1), []int32{8, 0}})
+	if len(h.toMon) > 0 {
+		t.Fatalf("asked at once: %+v", h.toMon)
+	}
+	check := func(what string, thru, temps int) {
+		t.Helper()
+		h.wait(100 * time.Millisecond)
+		var alive []*msg.OSDAlive
+		var temp []*msg.OSDPGTemp
+		for _, m := range h.toMon {
+			switch m := m.(type) {
+			case *msg.OSDAlive:
+				alive = append(alive, m)
+			case *msg.OSDPGTemp:
+				temp = append(temp, m)
+			}
+		}
+		h.toMon = nil
+		if len(alive) != thru || thru > 0 && alive[0].Want != e {
+			t.Errorf("%s: up_thru %+v", what, alive)
+		}
+		if temps == 0 && len(temp) > 0 || temps > 0 && (len(temp) != 1 || len(temp[0].PGs) != temps || !slices.Equal(temp[0].PGs[pg(1)], []int32{8, 0})) {
+			t.Errorf("%s: pg_temp %+v", what, temp)
+		}
+	}
+	check("first", 1, 2)
+	h.step(NeedUpThru{e})
+	h.step(WantTemp{pg(0), []int32{7, 0}})
+	check("a repetition", 0, 0)
+	h.step(MonConnected{})
+	check("a new monitor", 1, 2)
+	h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) {
+		inc.NewPGTemp[pg(0)], inc.NewUpThru[0] = []int32{7, 0}, e
+	})
+	h.send(h.newest().Epoch)
+	h.step(MonConnected{})
+	check("when one is there", 0, 1)
+	h.step(WantTemp{pg(0), nil})
+	h.wait(50 * time.Millisecond)
+	if b := sent[*msg.OSDPGTemp](h); len(b) != 1 || b[0].PGs[pg(0)] != nil || len(b[0].PGs) != 1 {
+		t.Errorf("removal: %+v", b)
+	}
+}
