@@ -9,6 +9,7 @@ import (
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/recovery"
 	"github.com/pulpo-storage/pulpo/osd/scrub"
 	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
@@ -246,7 +247,7 @@ func (p *PG) scrubChunk(now time.Time) {
 }
 
 // notClients reports whether an object is none that clients made.
-func notClients(id object.ID) bool { return id.Name == "" }
+func notClients(id object.ID) bool { return id.Name == "" || recovery.IsTemp(id) }
 
 // scrubRead does a piece of our own map.
 func (p *PG) scrubRead(now time.Time) {
@@ -309,20 +310,13 @@ const maxFixes = 1 << 16
 // (be_omap_checks).
 func (p *PG) countOmaps(r *scrubRun, c *scrub.Comparison, o *scrub.Options) {
 	for i := range c.Right.Objects {
-		id := c.Right.Objects[i].ID
-		for _, k := range r.maps {
-			b := k.Map.Find(id)
-			if b == nil || b.OmapKeys == 0 {
-				continue
-			}
-			r.omapBytes += int64(b.OmapBytes)
-			r.omapKeys += int64(b.OmapKeys)
-			if b.OmapKeys > o.LargeOmapKeys || b.OmapBytes > o.LargeOmapBytes {
-				r.large++
-				p.say(NoteClusterWarn, "Large omap object found. Object: %v PG: %v (%v) Key count: %d Size (bytes): %d", id,
-					groupOfHash(id), p.id.PG, b.OmapKeys, b.OmapBytes)
-				break
-			}
+		b := &c.Right.Objects[i]
+		r.omapBytes += int64(b.OmapBytes)
+		r.omapKeys += int64(b.OmapKeys)
+		if b.OmapKeys > o.LargeOmapKeys || b.OmapBytes > o.LargeOmapBytes {
+			r.large++
+			p.say(NoteClusterWarn, "Large omap object found. Object: %v PG: %v (%v) Key count: %d Size (bytes): %d", b.ID,
+				groupOfHash(b.ID), p.id.PG, b.OmapKeys, b.OmapBytes)
 		}
 	}
 }

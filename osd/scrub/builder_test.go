@@ -138,6 +138,24 @@ func TestBuilderMeetsErrors(t *testing.T) {
 	}
 }
 
+// A stock OSD gave these for an omap of one key, k, with the value v, and for none.
+func TestOmapDigestIsCephs(t *testing.T) {
+	t.Parallel()
+	s := memstore.New()
+	t.Cleanup(func() { s.Close() })
+	var txn objstore.Txn
+	txn.CreateColl(coll)
+	txn.OmapSet(coll, head("a"), []objstore.KV{{Key: "k", Value: []byte("v")}})
+	txn.Touch(coll, head("b"))
+	if err := s.Submit(&txn, nil); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := build(t, s, true, Limits{})
+	if a, b := m.Find(head("a")).Omap, m.Find(head("b")).Omap; a.CRC != 0x671636db || b.CRC != 0xffffffff {
+		t.Errorf("%x %x", a.CRC, b.CRC)
+	}
+}
+
 // A chunk has what is in its range, and nothing that is not the clients'.
 func TestBuilderRange(t *testing.T) {
 	t.Parallel()

@@ -130,7 +130,7 @@ func (c *Comparison) compare(pg object.SPG, id object.ID, copies []Copy, f Forma
 	missing, wrong, outvoted := 0, 0, 0
 	for _, j := range byOSD(judged) {
 		if j.obj == nil {
-			c.Lines = append(c.Lines, fmt.Sprintf("%v shard %d soid %v : missing", pg, j.osd, id))
+			c.Lines = append(c.Lines, fmt.Sprintf("%v shard %d %v : missing", pg, j.osd, id))
 			c.count(j.errors)
 			missing++
 			fix.To = append(fix.To, j.osd)

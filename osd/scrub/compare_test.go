@@ -118,7 +118,7 @@ func TestLines(t *testing.T) {
 	lines(t, "log", c.Lines,
 		"1.0 shard 1 soid 1:18137794:::a:head : candidate had a read error",
 		"1.0 soid 1:18137794:::a:head : data_digest 0xbeef != data_digest 0x4 from shard 2",
-		"1.0 shard 3 soid 1:18137794:::a:head : missing")
+		"1.0 shard 3 1:18137794:::a:head : missing")
 	if f := c.Fixes[0]; !slices.Equal(f.From, []int32{2}) || !slices.Equal(f.To, []int32{0, 1, 3}) {
 		t.Errorf("%+v", f)
 	}
