@@ -205,7 +205,7 @@ func TestScrubFindsDamage(t *testing.T) {
 			[]string{"ERR 1.0 deep-scrub : stat mismatch, got 14/15 objects, 3/3 clones, 14/15 dirty, 4/4 omap, 0/0 pinned, 0/0 hit_set_archive, 1/1 whiteouts, " +
 				"6106/6606 bytes, 0/0 manifest objects, 0/0 hit_set_archive bytes."}},
 		{"a lost clone", func(w *world, txn *objstore.Txn) { txn.Remove(w.pg.coll, head("o1").At(4)) }, 2, 0, 0, 1,
-			[]string{"ERR deep-scrub 1.0 %o1 : expected clone %o1:4 1 missing", "INF deep-scrub 1.0 %o1 : 1 missing clone(s)"}},
+			[]string{"ERR deep-scrub 1.0 %o1 : expected clone %o1:4 {} missing", "INF deep-scrub 1.0 %o1 : 1 missing clone(s)"}},
 		{"a clone too many", func(w *world, txn *objstore.Txn) { txn.Clone(w.pg.coll, head("o1").At(4), head("o1").At(9)) }, 1, 0, 0, 2,
 			[]string{"ERR deep-scrub 1.0 %o1:9 : is an unexpected clone"}},
 		{"a clone without a head", func(w *world, txn *objstore.Txn) { txn.Remove(w.pg.coll, head("o2")) }, 2, 0, 0, 1,

@@ -111,16 +111,13 @@ func (c *Checker) check(head *Object) {
 			c.errorf(head.ID, "snaps.seq not set")
 			bad.Errors |= SnapSetInconsistent
 		}
-		for _, k := range known.Clones {
-			c.Sums.Bytes += k.Alone
-		}
 	}
 	before, anyBad := len(c.Bad), false
 	expect := slices.Clone(known.Clones)
 	missing := 0
 	miss := func(k Clone) {
 		missing++
-		c.errorf(head.ID, "expected clone %v %d missing", head.ID.At(k.ID), missing)
+		c.errorf(head.ID, "expected clone %v {} missing", head.ID.At(k.ID)) // the braces are Ceph's
 		bad.Errors |= SnapCloneMissing
 		bad.Missing = append(bad.Missing, k.ID)
 	}
@@ -149,7 +146,9 @@ func (c *Checker) check(head *Object) {
 		}
 		c.Sums.Objects++
 		c.Sums.Clones++
-		if k := expect[n-1]; ok && info.Size != k.Size {
+		k := expect[n-1]
+		c.Sums.Bytes += k.Alone
+		if ok && info.Size != k.Size {
 			c.errorf(o.ID, "size %d != clone_size %d", info.Size, k.Size)
 			own.Errors |= SnapSizeMismatch
 		}

@@ -40,7 +40,7 @@ func TestSnaps(t *testing.T) {
 		{"a clone is missing", []Object{c2, c6, withClones},
 			[]string{"A@H [clone_missing] extra [] missing [4]", "1 errors, {Objects:3 Clones:2 Whiteouts:0 Omap:0 Bytes:20}"}},
 		{"the oldest and the newest are missing", []Object{c4, withClones},
-			[]string{"A@H [clone_missing] extra [] missing [6 2]", "2 errors, {Objects:2 Clones:1 Whiteouts:0 Omap:0 Bytes:20}"}},
+			[]string{"A@H [clone_missing] extra [] missing [6 2]", "2 errors, {Objects:2 Clones:1 Whiteouts:0 Omap:0 Bytes:8}"}},
 		{"an extra clone", []Object{c2, c4, obj(a.At(5), 1, 3), c6, withClones},
 			[]string{"A@H [extra_clones] extra [5] missing []", "A@5 [headless] extra [] missing []", "1 errors, " + sums}},
 		{"headless clones", []Object{c2, c4, obj(b, 1, 0)},
@@ -86,9 +86,9 @@ func TestSnapLines(t *testing.T) {
 		got = append(got, l.Text)
 	}
 	lines(t, "log", got,
-		"deep-scrub 1.0 1:18137794:::a:head : expected clone 1:18137794:::a:5 1 missing",
+		"deep-scrub 1.0 1:18137794:::a:head : expected clone 1:18137794:::a:5 {} missing",
 		"deep-scrub 1.0 1:18137794:::a:4 : size 6 != clone_size 5",
 		"deep-scrub 1.0 1:18137794:::a:3 : is an unexpected clone",
-		"deep-scrub 1.0 1:18137794:::a:head : expected clone 1:18137794:::a:2 2 missing",
+		"deep-scrub 1.0 1:18137794:::a:head : expected clone 1:18137794:::a:2 {} missing",
 		"deep-scrub 1.0 1:18137794:::a:head : 2 missing clone(s)")
 }
