@@ -18,7 +18,7 @@ func Generate(seed uint64) *Plan {
 	p := &Plan{Seed: seed, Mons: pick(r, 1, 3, 3), OSDs: 1 + r.IntN(3), Clients: 2 + r.IntN(2), Size: 1, MinSize: 1, Groups: 1 + r.IntN(4)}
 	p.Options = [][2]string{
 		{"mon_allow_pool_size_one", "true"}, {"mon_allow_pool_delete", "true"}, {"osd_pool_default_pg_autoscale_mode", "off"},
-		{"osd_crush_chooseleaf_type", "0"}, {"mon_osd_down_out_interval", "0"},
+		{"osd_crush_chooseleaf_type", "0"}, {"mon_osd_down_out_interval", "0"}, {"mon_osd_reporter_subtree_level", "osd"},
 	}
 	g := &generator{r: r, p: p}
 	g.load()

@@ -15,6 +15,7 @@ import (
 	"github.com/pulpo-storage/pulpo/msgr"
 	"github.com/pulpo-storage/pulpo/objstore/memstore"
 	"github.com/pulpo-storage/pulpo/osd"
+	"github.com/pulpo-storage/pulpo/osd/heartbeat"
 	"github.com/pulpo-storage/pulpo/osd/pg"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
@@ -38,6 +39,7 @@ type osdHost struct {
 	loop    *loop
 	shards  []*osdShard
 	peers   map[int32]*peerLine
+	beats   *beats
 	line    *line
 
 	stopping bool
@@ -80,6 +82,10 @@ func (h *osdHost) start() {
 	h.addrs = addrOf("v2:10.0.1.%d:6800/%d", h.id+1, h.life)
 	h.cluster = addrOf("v2:10.0.1.%d:6801/%d", h.id+1, h.life)
 	h.peers = map[int32]*peerLine{}
+	h.beats = &beats{h: h, lines: map[beatKey]*peerLine{}}
+	for side := range h.beats.addrs {
+		h.beats.addrs[side] = addrOf("v2:10.0.1.%d:%d/%d", h.id+1, 6802+side, h.life)
+	}
 	slow := h.disk
 	h.disk = &disk{Store: h.medium, w: w, name: h.name}
 	if slow != nil {
@@ -94,7 +100,8 @@ func (h *osdHost) start() {
 	}
 	var err error
 	h.osd, err = osd.New(osd.Config{
-		ID: h.id, Public: h.addrs, Cluster: h.cluster, Features: msgr.SupportedFeatures, Shards: osdShards, Others: w.plan.OSDs > 1, Options: h.options,
+		ID: h.id, Public: h.addrs, Cluster: h.cluster, HBFront: h.beats.addrs[heartbeat.Front], HBBack: h.beats.addrs[heartbeat.Back],
+		Features: msgr.SupportedFeatures, Shards: osdShards, Others: w.plan.OSDs > 1, Options: h.options,
 		Class: "ssd", Weight: 0x10000, Location: map[string]string{"root": "default", "host": fmt.Sprintf("host%d", h.id)},
 		Version: osd.Version{Version: "16.2.15", Release: "pacific", Type: "stable"},
 	}, h.disk, h.p.clock())
@@ -117,6 +124,7 @@ func (h *osdHost) start() {
 	name := entity.Name{Type: entity.OSD, Num: int64(h.id)}
 	h.line = newLine(h.p, name, h.addrs, entity.AuthName{Type: entity.OSD, ID: strconv.Itoa(int(h.id))}, 0,
 		func() { h.loop.post(osd.MonConnected{}) }, h.fromMon)
+	h.startBeats()
 	h.loop.post(osd.Start{})
 	w.stats.Restarts++
 }
@@ -185,6 +193,9 @@ func (h *osdHost) carryOut() {
 			}
 		}
 	}
+	for _, ev := range r.ToHeartbeats {
+		h.beats.loop.post(ev)
+	}
 	if r.WantFull {
 		h.line.subscribe("osdmap", 0, false)
 	} else if r.Subscribe != 0 {
@@ -247,6 +258,8 @@ func (h *osdHost) tell(m pg.PeerSend) {
 	}
 	if l == nil {
 		l = &peerLine{p: h.p, addr: addr, who: h.line.who, lossless: true, redial: 200 * time.Millisecond}
+		addrs := maps.Map.ClusterAddrs[m.To]
+		l.refused = func() { h.refused(m.To, addrs) }
 		h.peers[m.To] = l
 		l.begin()
 	}
@@ -283,6 +296,12 @@ func (h *osdHost) accept(e *end, from hello) {
 	if from.target == h.cluster.String() {
 		e.receive = h.fromPeer
 		return
+	}
+	for side, a := range h.beats.addrs {
+		if from.target == a.String() {
+			e.receive = func(f *frame) { h.beats.take(heartbeat.Side(side), e, f) }
+			return
+		}
 	}
 	s := &pg.Session{Name: from.name, Addr: from.addrs[0], Features: msgr.SupportedFeatures, Conn: e}
 	if s.Name.Type == entity.Client {
@@ -405,6 +424,9 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	}
 	if r.WantEpoch != 0 {
 		h.loop.post(osd.WantEpoch{Epoch: r.WantEpoch})
+	}
+	if len(r.Places) > 0 {
+		h.loop.post(osd.Places{Asks: slices.Clone(r.Places)})
 	}
 	if len(r.Moved) > 0 {
 		h.loop.post(osd.Moved{Groups: slices.Clone(r.Moved)})

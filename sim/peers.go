@@ -6,9 +6,9 @@ import (
 	"github.com/pulpo-storage/pulpo/msg"
 )
 
-// peerLine is a daemon's line to another one of its kind, on which it only sends:
-// what the other has to say comes on a connection that the other makes. It is made
-// anew when it is lost, until its owner ends it.
+// peerLine is a daemon's line to another one of its kind, on which it sends; what
+// the other has to say, but for answers to pings, comes on a connection that the
+// other makes. It is made anew when it is lost, until its owner ends it.
 type peerLine struct {
 	p        *process
 	addr     string
@@ -16,7 +16,9 @@ type peerLine struct {
 	lossless bool
 	patience time.Duration // of a lossy one, for signs of life
 	redial   time.Duration
-	up, down func() // may be nil
+	// Each may be nil. refused: nobody listens at the address.
+	up, down, refused func()
+	receive           func(f *frame)
 
 	conn  *end // nil: being made
 	queue []msg.Body
@@ -33,6 +35,9 @@ func (l *peerLine) begin() {
 		case l.over:
 			return
 		case err != nil:
+			if l.refused != nil && isRefused(err) {
+				l.refused()
+			}
 			l.p.after(l.redial+l.p.w.upTo("redial", l.redial), func() {
 				if !l.over {
 					l.begin()
@@ -41,7 +46,11 @@ func (l *peerLine) begin() {
 			return
 		}
 		e.patience = l.patience
-		e.receive = func(*frame) {}
+		e.receive = func(f *frame) {
+			if l.receive != nil && l.conn == e {
+				l.receive(f)
+			}
+		}
 		e.closed = func(error) {
 			l.conn = nil
 			if l.over {
