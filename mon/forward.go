@@ -20,8 +20,10 @@ import (
 // On the leader a session with a peon's client is a session like others (a
 // proxy), but with via set: what is sent there goes to the peon.
 type forwarding struct {
-	last uint64
-	out  map[uint64]*request // of this monitor's sessions, by tid
+	last  uint64
+	low   uint64              // no request below is in out
+	out   map[uint64]*request // of this monitor's sessions, by tid
+	known map[uint64]bool     // sessions of which the leader was told
 
 	peons map[string]*peon
 	// proxies are numbered from here, where no shell comes.
@@ -39,7 +41,7 @@ type peon struct {
 const firstProxy = 1 << 63
 
 func newForwarding() forwarding {
-	return forwarding{out: map[uint64]*request{}, peons: map[string]*peon{}, lastProxy: firstProxy}
+	return forwarding{out: map[uint64]*request{}, known: map[uint64]bool{}, peons: map[string]*peon{}, lastProxy: firstProxy}
 }
 
 // forwardWaiting sends what waits to the leader, if that is another monitor.
@@ -63,15 +65,16 @@ func (m *Mon) forwardWaiting() {
 func (m *Mon) sendForward(r *request) {
 	s := r.s
 	s.known = true
-	f := &forward{tid: r.fwd, low: r.fwd, mtid: r.tid, body: carry(r.body), from: who{
+	m.fwd.known[s.ID] = true
+	for m.fwd.low < r.fwd && m.fwd.out[m.fwd.low] == nil {
+		m.fwd.low++
+	}
+	f := &forward{tid: r.fwd, low: m.fwd.low, mtid: r.tid, body: carry(r.body), from: who{
 		session: s.ID, name: s.Name, auth: s.Auth, addrs: s.Addrs, globalID: s.GlobalID, features: s.Features,
 		host: s.Host, opened: s.Opened,
 	}}
 	if s.id != nil {
 		f.from.caps = s.id.Caps
-	}
-	for tid := range m.fwd.out {
-		f.low = min(f.low, tid)
 	}
 	m.tellLeader(f)
 }
@@ -176,6 +179,19 @@ func (m *Mon) proxy(via string, p *peon, w who) *session {
 	p.proxies[w.session] = s
 	m.sessions[s.ID] = s
 	return s
+}
+
+// proxiesOf ends the proxies of sessions that a peon does not have any more.
+func (m *Mon) proxiesOf(from string, boot uint64, have []uint64) {
+	p := m.fwd.peons[from]
+	if p == nil || p.boot != boot {
+		return
+	}
+	for _, there := range slices.Sorted(maps.Keys(p.proxies)) {
+		if !slices.Contains(have, there) {
+			m.proxyGone(from, boot, there)
+		}
+	}
 }
 
 // proxyGone ends a proxy: the session at the peon has ended.

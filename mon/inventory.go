@@ -38,6 +38,7 @@ func (m *Mon) inventoryCommands(t *command.Table) {
 	t.Read("versions", m.versions)
 	t.Read("node ls", m.nodeLs)
 	t.Read("features", m.features)
+	t.Find("features").Leader = true // it has the sessions of the peons that asked for something
 }
 
 func (m *Mon) daemonMetadata(c *command.Call, typ entity.Type, arg string) command.Reply {
@@ -157,7 +158,7 @@ func (m *Mon) nodeLs(c *command.Call) command.Reply {
 const serverLuminous = 1 << 59
 
 func (m *Mon) features(c *command.Call) command.Reply {
-	count := map[entity.Type]map[uint64]int{entity.Mon: {m.Features(): 1}}
+	count := map[entity.Type]map[uint64]int{entity.Mon: {m.Features(): len(m.Quorum().Names)}}
 	for s := range m.Sessions() {
 		if s.Mgr || s.Name.Type == entity.Mon {
 			continue

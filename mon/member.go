@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/monmap"
 	"github.com/pulpo-storage/pulpo/wire"
 )
@@ -92,15 +94,32 @@ func (b *membership) readMap() (err error) {
 
 // raftName is the name of a number in the group, "" if it has none.
 func (m *Mon) raftName(id uint64) string {
-	if n := m.parts.mon.RaftName(id); n != "" || id == 0 {
-		return n
+	name, _ := m.raftPeer(id)
+	return name
+}
+
+// raftPeer says who has a number in the group and where: by the map, or by what
+// is remembered of former members, or by what this monitor was told when it
+// joined.
+func (m *Mon) raftPeer(id uint64) (name string, at entity.AddrVec) {
+	if name = m.parts.mon.RaftName(id); name != "" {
+		return name, m.peerAddrs(name)
+	}
+	if f, ok := m.parts.mon.Former(id); ok && m.parts.mon.RaftID(f.Name) == 0 {
+		return f.Name, f.Addrs // else its store is lost
 	}
 	for n, i := range m.member.ids {
-		if i == id {
-			return n
+		if i == id && !m.parts.ready() {
+			return n, m.peerAddrs(n)
 		}
 	}
-	return ""
+	return "", nil
+}
+
+// InGroup reports whether a number is in the raft group.
+func (m *Mon) InGroup(id uint64) bool {
+	c := m.rlog.done.Conf
+	return slices.Contains(c.GetVoters(), id) || slices.Contains(c.GetLearners(), id)
 }
 
 // tickJoin asks to be let in, one monitor after the other.
@@ -253,6 +272,22 @@ func (m *Mon) handOver() {
 		m.member.changed = m.now
 		m.rn.TransferLeader(best)
 	}
+}
+
+// leave ends the sessions of a monitor that is in the map no more. It serves
+// nobody from now on, but its vote may be needed for its own removal from the
+// group.
+func (m *Mon) leave() {
+	for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
+		m.closeSession(m.sessions[id])
+	}
+}
+
+// dismissed reports whether the group does not need a monitor that leaves: it is
+// out, or nobody talks to it, which is how the others treat one that is out.
+func (m *Mon) dismissed() bool {
+	silent := m.leader == raft.None && m.now.Sub(m.quorum.outSince) > silence
+	return silent || !m.InGroup(m.id)
 }
 
 // startRaft begins to take part in the group.

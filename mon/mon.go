@@ -225,6 +225,8 @@ func (m *Mon) Step(now time.Time, in Event) {
 	m.tickQuorum()
 	switch {
 	case m.leading: // another one shall lead first
+	case m.member.leaving && !m.dismissed():
+		m.leave()
 	case m.member.leaving:
 		m.err = fmt.Errorf("mon.%s is not in the monitor map: %w", m.cfg.Name, ErrRemoved)
 	case m.member.full:
@@ -429,9 +431,7 @@ func (m *Mon) drainRaft() {
 			m.rlog.applied(last.GetIndex(), last.GetTerm())
 		}
 		for _, msg := range rd.Messages {
-			if to := m.raftName(msg.GetTo()); to != "" {
-				m.sendRaft(to, msg.GetTo(), marshal(msg), msg.GetType() == raftpb.MsgSnap)
-			}
+			m.sendRaft(msg.GetTo(), marshal(msg), msg.GetType() == raftpb.MsgSnap)
 		}
 		if len(m.st.batch) == 0 {
 			m.rn.Advance(rd)
@@ -549,7 +549,7 @@ func (m *Mon) apply(n entry) error {
 		m.changed[c.Service] = true
 	}
 	if m.rn != nil && m.parts.mon.RaftID(m.cfg.Name) != m.id {
-		m.member.leaving = true // once another one leads
+		m.member.leaving = true
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ import (
 //	got       follower  leader     as above
 //	forward   peon      leader     sent again when connected or when another leads
 //	answer    leader    peon       given again when asked again
-//	closed    peon      leader     the session is gone with the next life or silence
+//	closed    peon      leader     the next list tells
+//	sessions  peon      leader     comes when connected
 //	ping      leader    all        comes every second
 //	pong      any       leader     answers a ping
 //	join      new       any        comes every second until welcome
@@ -41,6 +42,7 @@ const (
 	kindWelcome peerKind = 10
 	kindWantIDs peerKind = 11
 	kindIDs     peerKind = 12
+	kindList    peerKind = 13
 )
 
 // peerBody is one of the messages below.
@@ -63,6 +65,7 @@ var peerBodies = map[peerKind]func() peerBody{
 	kindWelcome: func() peerBody { return new(welcome) },
 	kindWantIDs: func() peerBody { return new(wantIDs) },
 	kindIDs:     func() peerBody { return new(idRange) },
+	kindList:    func() peerBody { return new(sessionList) },
 }
 
 // encodePeer makes a message of a monitor in the life that boot numbers.
@@ -249,6 +252,13 @@ type sessionGone struct{ session uint64 }
 func (sessionGone) kind() peerKind            { return kindClosed }
 func (b sessionGone) Encode(e *wire.Encoder)  { e.U64(b.session) }
 func (b *sessionGone) decode(d *wire.Decoder) { b.session = d.U64() }
+
+// sessionList are all sessions of which the leader was told and that last.
+type sessionList struct{ sessions []uint64 }
+
+func (sessionList) kind() peerKind            { return kindList }
+func (b sessionList) Encode(e *wire.Encoder)  { wire.EncodeSlice(e, b.sessions, e.U64) }
+func (b *sessionList) decode(d *wire.Decoder) { b.sessions = wire.DecodeSlice(d, 8, d.U64) }
 
 // ping is the leader's word to all: who is in quorum, and what time it is.
 type ping struct {

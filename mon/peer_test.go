@@ -25,6 +25,7 @@ func samples(t testing.TB) []peerBody {
 		}},
 		&answered{tid: 7, session: 3, close: true, body: body},
 		&sessionGone{3},
+		&sessionList{[]uint64{3, 4}},
 		&ping{seq: 1, term: 2, time: at, names: []string{"a", "b"}, since: at},
 		&pong{seq: 1, sent: at, time: at, self: report{
 			addrs: addrs(t, "v2:127.0.0.1:3300/0"), metadata: kv, total: 2, avail: 1,

@@ -110,6 +110,8 @@ func (m *Mon) fromPeer(from string, raw []byte) {
 		m.answeredBy(b)
 	case *sessionGone:
 		m.proxyGone(from, boot, b.session)
+	case *sessionList:
+		m.proxiesOf(from, boot, b.sessions)
 	case *ping:
 		m.pinged(from, b)
 	case *pong:
@@ -128,6 +130,9 @@ func (m *Mon) stepRaft(data []byte) {
 	if err := proto.Unmarshal(data, msg); err != nil {
 		m.log.Warn("raft message does not decode", "err", err)
 		return
+	}
+	if msg.GetTo() != m.id {
+		return // for the store that this monitor had before
 	}
 	if err := m.rn.Step(msg); err != nil {
 		m.log.Debug("raft message refused", "err", err)
@@ -284,6 +289,7 @@ func (m *Mon) Space() map[string]monmon.Space {
 // connected: the line to a monitor stands anew, so what was sent may be lost.
 func (m *Mon) connected(name string) {
 	if m.rn != nil && name != "" && name == m.raftName(m.leader) && !m.leading {
+		m.tellLeader(&sessionList{slices.Sorted(maps.Keys(m.fwd.known))})
 		m.reroute()
 	}
 }

@@ -37,7 +37,7 @@ func (m *Mon) opened(o SessionOpened) {
 	switch q := m.quorum.outSince; {
 	case o.Mgr && !m.leading:
 		m.closeSession(s) // a standby
-	case m.rn == nil, !q.IsZero() && m.now.Sub(q) > m.seconds("mon_lease", 5*time.Second):
+	case m.rn == nil, m.member.leaving, !q.IsZero() && m.now.Sub(q) > m.seconds("mon_lease", 5*time.Second):
 		m.closeSession(s) // others may have a quorum
 	}
 }
@@ -87,6 +87,7 @@ func (m *Mon) closed(id uint64) {
 	if s.known {
 		m.tellLeader(&sessionGone{s.ID})
 		maps.DeleteFunc(m.fwd.out, func(_ uint64, r *request) bool { return r.s == s })
+		delete(m.fwd.known, s.ID)
 	}
 	for _, c := range m.parts.closers {
 		c.SessionClosed(&s.Session)

@@ -44,9 +44,13 @@ func newTransfers() transfers {
 }
 
 // sendRaft sends a message of raft, a large one in chunks.
-func (m *Mon) sendRaft(to string, raftID uint64, data []byte, snapshot bool) {
-	if !snapshot {
-		m.tellPeer(to, &raftBytes{data})
+func (m *Mon) sendRaft(raftID uint64, data []byte, snapshot bool) {
+	to, at := m.raftPeer(raftID)
+	switch {
+	case to == "":
+		return
+	case !snapshot:
+		m.tellAt(to, at, &raftBytes{data})
 		return
 	}
 	m.transfers.last++

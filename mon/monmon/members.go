@@ -138,11 +138,11 @@ func (m *Service) rm(c *command.Call) command.Reply {
 	}
 	next, p := m.next(c.Now)
 	addrs := next.Mons[name].Addrs
+	p.dismiss(name)
 	if err := next.Remove(name); err != nil {
 		return command.Fail(errno.EINVAL, "%v", err)
 	}
 	next.DisallowedLeaders = slices.DeleteFunc(next.DisallowedLeaders, func(n string) bool { return n == name })
-	delete(p.IDs, name)
 	delete(p.Instances, name)
 	return command.Committed("removing mon.%s at %v, there will be %d monitors", name, addrs, len(next.Ranks))
 }

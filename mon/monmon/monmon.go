@@ -24,6 +24,7 @@ const (
 	keyMap   = "map/"  // + epoch
 	keyRaft  = "raft"  // numbers by name
 	keyStore = "store" // instances by name, last number
+	keyGone  = "gone"  // former members by number
 	keyMeta  = "meta/" // + name
 	keptMaps = 500
 )
@@ -51,6 +52,8 @@ type Core interface {
 	service.Host
 	Quorum() Quorum
 	Features() uint64
+	// InGroup reports whether a number is in the raft group.
+	InGroup(id uint64) bool
 	// Clocks and Space are of the monitors in quorum, as the leader knows them.
 	Clocks() map[string]Clock
 	Space() map[string]Space
@@ -66,6 +69,7 @@ type Service struct {
 	ids       map[string]uint64
 	instances map[string]entity.UUID // of the stores of those that joined
 	lastID    uint64                 // the highest number that any monitor had
+	gone      map[uint64]Former
 	meta      map[string]map[string]string
 
 	pending change
@@ -80,10 +84,30 @@ type change struct {
 	// With Map.
 	Instances map[string]entity.UUID
 	LastID    uint64
+	Gone      map[uint64]Former
+}
+
+// Former is a monitor that is in the map no more, under its number, but may
+// still be in the raft group: its vote may be needed to get it out.
+type Former struct {
+	Name  string
+	Addrs entity.AddrVec
+}
+
+func encodeGone(e *wire.Encoder, m map[uint64]Former) {
+	wire.EncodeMap(e, m, func(id uint64, f Former) { e.U64(id); e.Str(f.Name); f.Addrs.Encode(e) })
+}
+
+func decodeGone(d *wire.Decoder) map[uint64]Former {
+	return wire.DecodeMap(d, 16, func() (id uint64, f Former) {
+		id, f.Name = d.U64(), d.Str()
+		f.Addrs.Decode(d)
+		return id, f
+	})
 }
 
 func (c change) Encode(e *wire.Encoder) {
-	m := e.Begin(2, 1)
+	m := e.Begin(3, 1)
 	e.Blob(c.Map)
 	wire.EncodeMap(e, c.IDs, func(n string, id uint64) { e.Str(n); e.U64(id) })
 	wire.EncodeMap(e, c.Meta, func(n string, kv map[string]string) {
@@ -91,6 +115,7 @@ func (c change) Encode(e *wire.Encoder) {
 		encodeStrings(e, kv)
 	})
 	c.encodeStores(e)
+	encodeGone(e, c.Gone)
 	e.End(m)
 }
 
@@ -105,12 +130,15 @@ func (c *change) decodeStores(d *wire.Decoder) {
 }
 
 func (c *change) Decode(d *wire.Decoder) {
-	env := d.Begin("monmap change", 2)
+	env := d.Begin("monmap change", 3)
 	c.Map = slices.Clone(d.Blob())
 	c.IDs = wire.DecodeMap(d, 12, func() (string, uint64) { return d.Str(), d.U64() })
 	c.Meta = wire.DecodeMap(d, 8, func() (string, map[string]string) { return d.Str(), decodeStrings(d) })
 	if c.Instances, c.LastID = nil, 0; env.Version >= 2 {
 		c.decodeStores(d)
+	}
+	if c.Gone = nil; env.Version >= 3 {
+		c.Gone = decodeGone(d)
 	}
 	d.End(env)
 }
@@ -139,7 +167,7 @@ func mapKey(epoch uint32) string { return keyMap + fmt.Sprintf("%08x", epoch) }
 // Load reads the state.
 func (m *Service) Load(r service.Reader) error {
 	m.r, m.m, m.raw, m.ids, m.meta = r, nil, nil, map[string]uint64{}, map[string]map[string]string{}
-	m.instances, m.lastID = map[string]entity.UUID{}, 0
+	m.instances, m.lastID, m.gone = map[string]entity.UUID{}, 0, nil
 	for _, v := range r.Scan(keyMap, keyMap+"\xff") {
 		m.raw = v
 	}
@@ -166,6 +194,13 @@ func (m *Service) Load(r service.Reader) error {
 		m.instances, m.lastID = c.Instances, c.LastID
 	}
 	m.countIDs()
+	if v := r.Get(keyGone); v != nil {
+		d := wire.NewDecoder(v)
+		m.gone = decodeGone(d)
+		if err := d.Finish(); err != nil {
+			return err
+		}
+	}
 	for k, v := range r.Scan(keyMeta, keyMeta+"\xff") {
 		d := wire.NewDecoder(v)
 		m.meta[strings.TrimPrefix(k, keyMeta)] = decodeStrings(d)
@@ -224,6 +259,10 @@ func (m *Service) Apply(b []byte, w service.Writer) error {
 		var stores wire.Encoder
 		change{Instances: m.instances, LastID: m.lastID}.encodeStores(&stores)
 		w.Put(keyStore, stores.Bytes())
+		m.gone = c.Gone
+		var gone wire.Encoder
+		encodeGone(&gone, m.gone)
+		w.Put(keyGone, gone.Bytes())
 		for n := range m.meta {
 			if next.Mons[n] == nil {
 				delete(m.meta, n)
@@ -313,8 +352,28 @@ func (m *Service) next(now time.Time) (*monmap.Map, *change) {
 		if c.Instances == nil {
 			c.Instances = map[string]entity.UUID{}
 		}
+		c.Gone = map[uint64]Former{}
+		for id, f := range m.gone {
+			if m.host.InGroup(id) {
+				c.Gone[id] = f
+			}
+		}
 	}
 	return c.next, c
+}
+
+// Former is who had a number that is not in the map any more.
+func (m *Service) Former(id uint64) (Former, bool) {
+	f, ok := m.gone[id]
+	return f, ok
+}
+
+// dismiss notes in the pending change that a number is not a member's any more.
+func (c *change) dismiss(name string) {
+	if id := c.IDs[name]; id != 0 {
+		c.Gone[id] = Former{name, c.next.Mons[name].Addrs}
+		delete(c.IDs, name)
+	}
 }
 
 // view is the map as it will be once what is pending is committed.
@@ -360,6 +419,7 @@ func (m *Service) Join(name string, addrs entity.AddrVec, instance entity.UUID, 
 	}
 	next, c := m.next(now)
 	if have != unclaimed {
+		c.dismiss(name)
 		c.LastID++
 		c.IDs[name] = c.LastID
 	}
