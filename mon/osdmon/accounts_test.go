@@ -8,16 +8,31 @@ import (
 
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
 type fakeAccounts struct {
+	keys    map[int32]string
 	removed []string
 	writers map[string]string // account -> pool
 }
 
+func (f *fakeAccounts) CreateOSD(osd int32, key string) (bool, error) {
+	if f.keys == nil {
+		f.keys = map[int32]string{}
+	}
+	had, ok := f.keys[osd]
+	if ok && had != key {
+		return false, errno.EEXIST
+	}
+	f.keys[osd] = key
+	return !ok, nil
+}
+
 func (f *fakeAccounts) RemoveOSD(osd int32, uuid entity.UUID) {
+	delete(f.keys, osd)
 	f.removed = append(f.removed, fmt.Sprintf("%d %v", osd, uuid))
 }
 
@@ -77,5 +92,43 @@ func TestSnapshotIDsForWriters(t *testing.T) {
 		if got, _ := c.op("allow r", msg.PoolOp{Op: msg.PoolOpCreateUnmanagedSnap, Pool: pool}); got != want {
 			t.Errorf("pool %d: %v, want %v", pool, got, want)
 		}
+	}
+}
+
+// An OSD that comes with its key has an account at once; asking again changes
+// nothing, and another key is refused.
+func TestNewWithKey(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	a := &fakeAccounts{}
+	c.UseAccounts(a)
+	first, second := uuid(201), uuid(202)
+	ask := func(key string, uuid entity.UUID, id int32) command.Reply {
+		cmd := fmt.Sprintf(`{"prefix": "osd new", "uuid": "%v"`, uuid)
+		if id >= 0 {
+			cmd += fmt.Sprintf(`, "id": %d`, id)
+		}
+		return c.JSON(cmd+"}", fmt.Appendf(nil, `{"cephx_secret": %q}`, key))
+	}
+	r := ask("k1", first, -1)
+	var id int32
+	if _, err := fmt.Sscan(string(r.Output), &id); err != nil || a.keys[id] != "k1" || c.Map().UUID[id] != first {
+		t.Fatalf("osd new: %q %s %v, keys %v", r.Output, r.Status, err, a.keys)
+	}
+	if again := ask("k1", first, -1); string(again.Output) != string(r.Output) {
+		t.Errorf("again: %q %s, was %q", again.Output, again.Status, r.Output)
+	}
+	if r := ask("k2", first, -1); r.Errno != errno.EEXIST {
+		t.Errorf("another key: %v %s", r.Errno, r.Status)
+	}
+	// Nobody takes an id that is in use, nor its account.
+	if r := ask("k2", second, id); r.Errno != errno.EINVAL || a.keys[id] != "k1" {
+		t.Errorf("an id in use: %v %s, key %s", r.Errno, r.Status, a.keys[id])
+	}
+	// One that was destroyed is anybody's.
+	c.Run("osd destroy", "id", id, "force", true)
+	r = ask("k2", second, id)
+	if m := c.Map(); r.Failed() || a.keys[id] != "k2" || m.UUID[id] != second || m.IsDestroyed(id) {
+		t.Errorf("replaced: %s, key %s, uuid %v", r.Status, a.keys[id], m.UUID[id])
 	}
 }

@@ -323,16 +323,16 @@ func (s *Service) cmdNew(c *command.Call) command.Reply {
 		}
 		id = int32(n)
 	}
-	class := ""
+	class, secret := "", ""
 	if len(c.Input) > 0 {
 		var params map[string]string
 		if err := json.Unmarshal(c.Input, &params); err != nil {
 			return command.Fail(errno.EINVAL, "failed to parse JSON: %v", err)
 		}
-		class = params["crush_device_class"]
-		for _, secret := range slices.Sorted(maps.Keys(params)) {
-			if secret != "crush_device_class" {
-				return command.Fail(errno.EOPNOTSUPP, "'%s' is not supported; create the account with 'ceph auth'", secret)
+		class, secret = params["crush_device_class"], params["cephx_secret"]
+		for _, p := range slices.Sorted(maps.Keys(params)) {
+			if p != "crush_device_class" && p != "cephx_secret" {
+				return command.Fail(errno.EOPNOTSUPP, "'%s' is not supported: disks are not encrypted", p)
 			}
 		}
 	}
@@ -343,17 +343,33 @@ func (s *Service) cmdNew(c *command.Call) command.Reply {
 		if id >= 0 && have != id {
 			return command.Fail(errno.EEXIST, "uuid %v already in use for different id %d", uuid, have)
 		}
-		return createdOSD(c, have, false)
+		made, bad := s.osdAccount(have, secret)
+		if bad.Failed() {
+			return bad
+		}
+		if made {
+			s.stageNone()
+		}
+		return createdOSD(c, have, made)
+	}
+	if id < 0 {
+		id = s.freeOSD()
+	}
+	if s.beingRemoved(id) {
+		return command.Fail(errno.EAGAIN, "osd.%d is being removed", id)
+	}
+	if !v.Exists(id) || v.IsDestroyed(id) {
+		if _, bad := s.osdAccount(id, secret); bad.Failed() {
+			return bad
+		}
 	}
 	switch {
-	case id >= 0 && v.IsDestroyed(id):
+	case v.IsDestroyed(id):
 		s.setState(id, osdmap.StateNew, osdmap.StateDestroyed|osdmap.StateUp)
 		s.stage().NewUUID[id] = uuid
 		return createdOSD(c, id, true)
-	case id >= 0 && v.Exists(id):
+	case v.Exists(id):
 		return command.Fail(errno.EINVAL, "id %d already in use and does not match uuid %v", id, uuid)
-	case id < 0:
-		id = freeOSD(v)
 	}
 	s.createOSD(id, uuid)
 	if class != "" {
@@ -369,10 +385,27 @@ func (s *Service) cmdNew(c *command.Call) command.Reply {
 	return createdOSD(c, id, true)
 }
 
+// osdAccount makes the account of an OSD that comes with its key.
+func (s *Service) osdAccount(osd int32, secret string) (made bool, bad command.Reply) {
+	if secret == "" {
+		return false, command.Reply{}
+	}
+	made, err := s.accounts.CreateOSD(osd, secret)
+	if err != nil {
+		return false, command.Fail(errno.Errno(-errno.Code(err)), "osd.%d: cephx_secret: %v", osd, err)
+	}
+	return made, command.Reply{}
+}
+
+// beingRemoved reports whether the change that is pending removes an OSD: one map
+// cannot both remove it and have another of its number.
+func (s *Service) beingRemoved(osd int32) bool { return s.cur.Exists(osd) && !s.view().Exists(osd) }
+
 // freeOSD returns the lowest id that is not in use.
-func freeOSD(v *osdmap.Map) int32 {
+func (s *Service) freeOSD() int32 {
+	v := s.view()
 	for o := range v.MaxOSD {
-		if !v.Exists(o) {
+		if !v.Exists(o) && !s.beingRemoved(o) {
 			return o
 		}
 	}
@@ -418,7 +451,10 @@ func (s *Service) cmdCreate(c *command.Call) command.Reply {
 		}
 	}
 	if id < 0 {
-		id = freeOSD(v)
+		id = s.freeOSD()
+	}
+	if s.beingRemoved(id) {
+		return command.Fail(errno.EAGAIN, "osd.%d is being removed", id)
 	}
 	s.createOSD(id, uuid)
 	return createdOSD(c, id, true)

@@ -175,7 +175,7 @@ func (s *Service) createOSD(osd int32, uuid entity.UUID) {
 		s.stage().NewMaxOSD = osd + 1
 	}
 	s.setWeight(osd, osdmap.WeightIn)
-	s.setState(osd, osdmap.StateNew, 0)
+	s.setState(osd, osdmap.StateExists|osdmap.StateNew, 0)
 	if !uuid.IsZero() {
 		s.stage().NewUUID[osd] = uuid
 	}

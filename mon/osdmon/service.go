@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
@@ -58,6 +59,10 @@ type Stats interface {
 
 // Accounts is what the map's service needs of the accounts.
 type Accounts interface {
+	// CreateOSD makes the account of a new OSD with a key in base64, in the same
+	// proposal; it reports whether there was none. It fails with EINVAL if that is
+	// no key, and with EEXIST if the OSD has another one.
+	CreateOSD(osd int32, key string) (made bool, err error)
 	// RemoveOSD removes the accounts of an OSD that is destroyed, in the same
 	// proposal.
 	RemoveOSD(osd int32, uuid entity.UUID)
@@ -72,6 +77,7 @@ func (s *Service) UseAccounts(a Accounts) { s.accounts = a }
 // noAccounts knows none.
 type noAccounts struct{}
 
+func (noAccounts) CreateOSD(int32, string) (bool, error)     { return false, errno.EOPNOTSUPP }
 func (noAccounts) RemoveOSD(int32, entity.UUID)              {}
 func (noAccounts) MayWritePool(entity.AuthName, string) bool { return false }
 
