@@ -59,6 +59,9 @@ func monProfile(profile, name string) []monGrant {
 			onCommand("auth get-or-create", nil), onCommand("auth caps", nil), onCommand("auth rm", nil))
 	case "bootstrap-osd":
 		return append(maps, onCommand("osd new", nil), onCommand("osd purge-new", nil))
+	case "bootstrap-mon":
+		// Ours. Whoever has the monitors' key can be one of them.
+		return append(maps, onCommand("auth get", constraints{"entity": equal("mon.")}))
 	case "bootstrap-mds":
 		return append(maps, create(prefix("mds."), map[string]string{
 			"mon": "allow profile mds", "osd": "allow rwx", "mds": "allow"}))

@@ -47,6 +47,8 @@ type Service struct {
 	nextID  uint64
 	pending change
 
+	expiry time.Time // of the first account that ends; zero: none does
+
 	badCaps []string // accounts whose capabilities do not parse
 	checked bool     // since the last change
 }
@@ -165,6 +167,7 @@ func (m *Service) Load(r service.Reader) error {
 
 func (m *Service) publish() {
 	m.checked = false
+	m.expiry = firstExpiry(m.entities)
 	if m.keys != nil {
 		m.keys.Replace(m.entities, m.rotating)
 	}
@@ -251,17 +254,23 @@ func (m *Service) Wake() time.Time {
 	if m.maxID-min(m.nextID, m.maxID) < idBatch/2 && m.pending.maxID == 0 {
 		return m.host.Now()
 	}
-	if m.pending.rotating != nil {
-		return time.Time{}
+	var due time.Time
+	if m.pending.rotating == nil {
+		if due = m.rotating.Due(); due.IsZero() {
+			return m.host.Now()
+		}
 	}
-	if due := m.rotating.Due(); !due.IsZero() {
-		return due
+	if !m.expiry.IsZero() && (due.IsZero() || m.expiry.Before(due)) {
+		due = m.expiry
 	}
-	return m.host.Now()
+	return due
 }
 
 // Tick stages what Wake said.
 func (m *Service) Tick(now time.Time) {
+	if !m.expiry.IsZero() && !now.Before(m.expiry) {
+		m.expire(now)
+	}
 	if m.maxID-min(m.nextID, m.maxID) < idBatch/2 && m.pending.maxID == 0 {
 		m.pending.maxID = max(m.maxID, firstGlobalID) + idBatch
 	}
