@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"syscall"
@@ -29,7 +31,7 @@ func newDown() *cobra.Command {
 			}
 			if pid == 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: the cluster is not running\n", dir)
-				return nil
+				return endOrphans(cmd.Context(), dir)
 			}
 			if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 				return fmt.Errorf("end process %d: %w", pid, err)
@@ -51,4 +53,14 @@ func newDown() *cobra.Command {
 	cmd.Flags().StringVar(&dir, "dir", defaultDir, "the cluster's directory")
 	cmd.Flags().DurationVar(&wait, "wait", time.Minute, "how long to wait for it to end")
 	return cmd
+}
+
+// endOrphans makes sure that nothing is left of a cluster in processes whose
+// supervisor is dead.
+func endOrphans(ctx context.Context, dir string) error {
+	d, err := node.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(node.EvictOrphans(ctx, d), d.Close())
 }

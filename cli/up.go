@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,13 +28,15 @@ func newUp() *cobra.Command {
 	var (
 		o       node.Options
 		detach  bool
+		procs   bool
 		readyFD int
 		level   string
 	)
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Run a whole cluster in one process",
-		Long: `Run a whole cluster in one process: a monitor, a manager and OSDs.
+		Short: "Run a whole cluster on this host",
+		Long: `Run a whole cluster on this host: a monitor, a manager and OSDs, in one process
+or with --processes in one each.
 
 The first time it makes the cluster in the directory; afterwards it continues
 the one that is there. It serves until SIGINT or SIGTERM.`,
@@ -52,15 +55,18 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 			if o.Memory < 0 {
 				return fmt.Errorf("--memory %d: want a positive number of bytes", o.Memory)
 			}
+			if procs {
+				if err := inProcesses(&o, level); err != nil {
+					return err
+				}
+			}
 			if detach {
 				return startDetached(cmd.OutOrStdout(), o.Dir, level, o)
 			}
-			var lvl slog.Level
-			if err := lvl.UnmarshalText([]byte(level)); err != nil {
-				return fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
+			if o.Log, err = logAt(level); err != nil {
+				return err
 			}
 			o.MemoryLimit = limitMemory
-			o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: lvl}))
 			ready := func(err error) {
 				if err == nil {
 					howTo(cmd.OutOrStdout(), o.Dir)
@@ -80,11 +86,33 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 	f.StringVar(&o.Metrics, "metrics", "127.0.0.1:0", "loopback address of the Prometheus metrics; empty for none")
 	f.Int64Var(&o.OSDSize, "osd-size", 0, "size of the data file of each new OSD in bytes (default: what the file system has free, at most 1 TiB)")
 	f.Int64Var(&o.Memory, "memory", 0, "bytes of memory to stay below (default 64 MiB, and 192 MiB for each OSD)")
+	f.BoolVar(&procs, "processes", false, "run each daemon in a process of its own, which is started again when it ends")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.BoolVar(&detach, "detach", false, "return once the cluster serves; it goes on in the background")
 	f.IntVar(&readyFD, "ready-fd", 0, "")
 	f.MarkHidden("ready-fd")
 	return cmd
+}
+
+func logAt(level string) (*slog.Logger, error) {
+	var lvl slog.Level
+	if err := lvl.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: lvl})), nil
+}
+
+// inProcesses makes each daemon a process of its own.
+func inProcesses(o *node.Options, level string) (err error) {
+	if _, port, err := net.SplitHostPort(o.Metrics); err == nil && port != "0" {
+		return fmt.Errorf("--metrics %s: each process serves its own, so the port must be 0", o.Metrics)
+	}
+	if o.Memory != 0 {
+		return errors.New("--memory is that of one process; with --processes set osd_memory_target instead")
+	}
+	o.Program, err = os.Executable()
+	o.ProgramArgs = []string{"--log-level", level}
+	return err
 }
 
 // limitMemory tells the garbage collector how much there may be, unless the
@@ -178,6 +206,9 @@ func startDetached(out io.Writer, dir, level string, o node.Options) error {
 	defer r.Close()
 	args := []string{"up", "--dir", dir, "--osds", strconv.Itoa(o.OSDs), "--listen", o.Listen, "--metrics", o.Metrics,
 		"--osd-size", strconv.FormatInt(o.OSDSize, 10), "--memory", strconv.FormatInt(o.Memory, 10), "--log-level", level, "--ready-fd", "3"}
+	if o.Program != "" {
+		args = append(args, "--processes")
+	}
 	child := exec.Command(self, args...)
 	child.Stdout, child.Stderr = logFile, logFile
 	child.ExtraFiles = []*os.File{w}

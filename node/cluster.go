@@ -7,19 +7,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
+	"maps"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
-	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
-	"github.com/pulpo-storage/pulpo/mon"
-	"github.com/pulpo-storage/pulpo/mon/service"
+	"github.com/pulpo-storage/pulpo/rados"
 )
 
 // Options say how a cluster in one process is run.
@@ -34,21 +35,33 @@ type Options struct {
 	// start and when it changes.
 	MemoryLimit func(bytes int64)
 	Log         *slog.Logger
+	// Program is pulpo; if set, each daemon runs in a process of its own, with
+	// ProgramArgs besides what it needs.
+	Program     string
+	ProgramArgs []string
 	// Opened is called once the directory is this process's.
 	Opened func(*Dir) error
 }
 
-// Cluster is a cluster that runs in this process.
+// Cluster is a cluster that runs in this process: the daemons of a directory, and
+// nothing else.
 type Cluster struct {
-	dir       *Dir
-	id        *Identity
-	idChanged bool // not yet written
-	log       *slog.Logger
-	mon       *monHost
-	osds      []*osdHost
-	admin     []*AdminSocket
-	metrics   *MetricsServer
-	memory    memory
+	dir     *Dir
+	id      *Identity
+	log     *slog.Logger
+	site    *site
+	metrics *MetricsServer
+	memory  memory
+
+	opts  Options
+	admin *rados.Cluster // for commands, if the monitors are other processes
+
+	one string // the only daemon that this process has; empty: all of the directory
+
+	statesMu sync.Mutex // of the file
+
+	mu      sync.Mutex
+	running map[string]daemon
 
 	failOnce sync.Once
 	failed   chan struct{}
@@ -74,13 +87,18 @@ func (c *Cluster) Err() error {
 	}
 }
 
-func (c *Cluster) fail(err error) {
+func (c *Cluster) fail(daemon string, err error) {
 	c.failOnce.Do(func() {
-		c.log.Error("daemon failed", "err", err)
+		c.log.Error("daemon failed", "daemon", daemon, "err", err)
 		c.err = err
+		if !strings.HasPrefix(err.Error(), daemon) {
+			c.err = fmt.Errorf("%s: %w", daemon, err)
+		}
 		close(c.failed)
 	})
 }
+
+var discard = slog.New(slog.DiscardHandler)
 
 // localOptions are what differs from Ceph's defaults in a cluster of one
 // process: pools of one copy are fine, since it may have but one disk, and
@@ -89,6 +107,8 @@ var localOptions = map[string]string{
 	"mon_allow_pool_delete":                          "true",
 	"mon_allow_pool_size_one":                        "true",
 	"mon_warn_on_pool_no_redundancy":                 "false",
+	"mon_data_avail_warn":                            "5", // percent; the disk is shared with everything else
+	"mon_data_avail_crit":                            "2",
 	"osd_pool_default_size":                          "1",
 	"osd_pool_default_min_size":                      "1",
 	"osd_pool_default_pg_num":                        "32",
@@ -104,13 +124,14 @@ var localOptions = map[string]string{
 // new. The context bounds only the start.
 func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+		o.Log = discard
 	}
 	dir, err := OpenDir(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	c = &Cluster{dir: dir, log: o.Log, failed: make(chan struct{})}
+	o.Dir = dir.Path
+	c = &Cluster{dir: dir, log: o.Log, opts: o, running: map[string]daemon{}, failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -121,33 +142,57 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 			return c, err
 		}
 	}
-	if err := c.identify(o); err != nil {
+	changed, err := c.identify(o)
+	if err != nil {
 		return c, err
 	}
-	c.memory.limit = o.MemoryLimit
-	c.memory.add(monMemory)
-	if err := c.startMon(ctx); err != nil {
+	if err := c.newSite(len(c.id.OSDs)); err != nil {
+		return c, err
+	}
+	if err := c.evictOrphans(ctx); err != nil {
+		return c, err
+	}
+	if err := c.startMons(ctx, changed); err != nil {
 		return c, err
 	}
 	if err := c.startOSDs(ctx, o); err != nil {
 		return c, err
 	}
-	if err := c.writeClientFiles(ctx); err != nil {
-		return c, err
-	}
-	if err := c.firstPool(ctx); err != nil {
-		return c, err
+	if len(c.id.Mons) > 0 {
+		if err := c.writeClientFiles(ctx); err != nil {
+			return c, err
+		}
+		if err := c.firstPool(ctx); err != nil {
+			return c, err
+		}
 	}
 	return c, c.serveMetrics(o.Metrics)
 }
 
-// metricsFile is where a cluster that runs tells the URL of its metrics.
-const metricsFile = "run/metrics.url"
+// newSite prepares what this process's daemons share; osds of them run in it.
+func (c *Cluster) newSite(osds int) (err error) {
+	c.memory.limit = c.opts.MemoryLimit
+	c.site = &site{dir: c.dir, id: c.id, log: c.log, memory: &c.memory, failed: c.fail}
+	if c.site.fsid, err = entity.ParseUUID(c.id.FSID); err != nil {
+		return err
+	}
+	c.site.share, err = c.opts.osdShare(osds)
+	return err
+}
 
-// MetricsURL is where the cluster of a directory serves its metrics; "" if it
-// does not.
-func MetricsURL(dir string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(dir, metricsFile))
+// metricsFile is where a process tells the URL of its metrics: those of one
+// daemon, or of all.
+func metricsFile(daemon string) string {
+	if daemon == "" {
+		return "run/metrics.url"
+	}
+	return "run/metrics-" + daemon + ".url"
+}
+
+// MetricsURL is where a daemon of a directory serves its metrics, or with an empty
+// name the process that runs them all; "" if it does not.
+func MetricsURL(dir, daemon string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, metricsFile(daemon)))
 	if errors.Is(err, os.ErrNotExist) {
 		return "", nil
 	}
@@ -156,78 +201,97 @@ func MetricsURL(dir string) (string, error) {
 
 func (c *Cluster) serveMetrics(addr string) (err error) {
 	// A process that was killed has left its own.
-	if err := c.dropMetricsURL(); err != nil || addr == "" {
+	if err := c.dropMetricsURL(); err != nil || addr == "" || c.inProcesses() {
 		return err
 	}
-	all := []prometheus.Collector{CollectMetrics("mon."+c.id.Mon.Name, c.mon.metrics)}
-	for _, h := range c.osds {
-		all = append(all, CollectMetrics(fmt.Sprintf("osd.%d", h.id), &h.metrics))
-	}
-	if c.metrics, err = ServeMetrics(addr, all...); err != nil {
+	if c.metrics, err = ServeMetrics(addr, (*clusterCollector)(c)); err != nil {
 		return err
 	}
 	url := "http://" + c.metrics.Addr() + "/metrics"
 	c.log.Info("metrics", "url", url)
-	return os.WriteFile(c.dir.Join(metricsFile), []byte(url+"\n"), 0o644)
+	return os.WriteFile(c.dir.Join(metricsFile(c.one)), []byte(url+"\n"), 0o644)
+}
+
+// clusterCollector collects the metrics of the daemons that run at the time.
+type clusterCollector Cluster
+
+// Describe says nothing: daemons come and go.
+func (c *clusterCollector) Describe(chan<- *prometheus.Desc) {}
+
+func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
+	for _, d := range (*Cluster)(c).daemons() {
+		if r := d.registry(); r != nil {
+			CollectMetrics(d.name(), r).Collect(out)
+		}
+	}
 }
 
 func (c *Cluster) dropMetricsURL() error {
-	if err := os.Remove(c.dir.Join(metricsFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(c.dir.Join(metricsFile(c.one))); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// identify reads what the directory holds, or decides what it will.
-func (c *Cluster) identify(o Options) error {
+// identify reads what the directory holds, or decides what it will; changed if
+// that is not written yet.
+func (c *Cluster) identify(o Options) (changed bool, err error) {
 	id, err := c.dir.Identity()
 	if err != nil {
-		return err
+		return false, err
 	}
-	c.idChanged = id == nil
 	if id == nil {
+		changed = true
 		id = &Identity{
-			Format: dirFormat, FSID: newUUID().String(), Listen: "127.0.0.1", Public: "127.0.0.1",
-			Mon: MonEntry{Name: "a"}, Mgr: "x",
+			Format: dirFormat, FSID: newUUID().String(), Listen: "127.0.0.1", Public: "127.0.0.1", Options: localOptions,
+			Mons: []MonEntry{{Name: "a", Mgr: "x"}},
 		}
 	}
 	c.id = id
 	if o.Listen != "" {
-		ep, err := ParseListen(o.Listen)
-		if err != nil {
-			return err
+		if err := id.listenAt(o.Listen, c.dir.Path); err != nil {
+			return false, err
 		}
-		if ep.Port == 0 {
-			ep.Port = id.Mon.Port
-		}
-		if id.Mon.Port != 0 && ep.Port != id.Mon.Port {
-			return fmt.Errorf("--listen %s: the monitor of %s has port %d, which clients know it by", o.Listen, c.dir.Path, id.Mon.Port)
-		}
-		id.Listen, id.Public, id.Mon.Port = ep.Bind.String(), ep.Public.String(), ep.Port
-		c.idChanged = true
+		changed = true
 	}
 	n := o.OSDs
 	if n == 0 {
-		n = max(len(id.OSDs), 1)
+		n = len(id.OSDs)
+		if len(id.Mons) > 0 {
+			n = max(n, 1)
+		}
 	}
 	if n < len(id.OSDs) {
-		return fmt.Errorf("--osds %d: %s has %d OSDs, and none of them may be left out", n, c.dir.Path, len(id.OSDs))
+		return false, fmt.Errorf("--osds %d: %s has %d OSDs, and none of them may be left out", n, c.dir.Path, len(id.OSDs))
 	}
 	if len(id.OSDs) > 0 && n > len(id.OSDs) {
-		return fmt.Errorf("--osds %d: %s has %d OSDs; more of them would take over placement groups whose data cannot be moved yet", n, c.dir.Path, len(id.OSDs))
+		return false, fmt.Errorf("--osds %d: %s has %d OSDs; more of them would take over placement groups whose data cannot be moved yet", n, c.dir.Path, len(id.OSDs))
 	}
 	for i := len(id.OSDs); i < n; i++ {
 		id.OSDs = append(id.OSDs, OSDEntry{ID: int32(i), UUID: newUUID().String()})
-		c.idChanged = true
+		changed = true
 	}
-	return nil
+	return changed, nil
 }
 
-func (c *Cluster) bind() netip.Addr   { return netip.MustParseAddr(c.id.Listen) }
-func (c *Cluster) public() netip.Addr { return netip.MustParseAddr(c.id.Public) }
-
-func (c *Cluster) addrs(port uint16, nonce uint32) entity.AddrVec {
-	return entity.AddrVec{{Type: entity.AddrMsgr2, Nonce: nonce, AP: netip.AddrPortFrom(c.public(), port)}}
+// listenAt sets the address of the directory's daemons, as --listen gives it. A
+// port is that of the first monitor.
+func (id *Identity) listenAt(text, path string) error {
+	ep, err := ParseListen(text)
+	if err != nil {
+		return err
+	}
+	if len(id.Mons) > 0 {
+		first := &id.Mons[0]
+		if ep.Port != 0 && first.Port != 0 && ep.Port != first.Port {
+			return fmt.Errorf("--listen %s: the monitor of %s has port %d, which clients know it by", text, path, first.Port)
+		}
+		if ep.Port != 0 {
+			first.Port = ep.Port
+		}
+	}
+	id.Listen, id.Public = ep.Bind.String(), ep.Public.String()
+	return nil
 }
 
 // newNonce tells this life of a daemon from earlier ones at the same address.
@@ -237,88 +301,205 @@ func newNonce() uint32 {
 	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3]|1)<<24
 }
 
-func (c *Cluster) startMon(ctx context.Context) error {
-	monLn, port, err := listen(c.bind(), c.id.Mon.Port)
+// startMons starts the directory's monitors, making them first if the cluster is
+// new.
+func (c *Cluster) startMons(ctx context.Context, changed bool) error {
+	lns, err := monListeners(c.dir, c.id, changed)
 	if err != nil {
 		return err
 	}
-	if c.idChanged || c.id.Mon.Port != port {
-		// Only now is it sure that the address can be had.
-		c.id.Mon.Port = port
-		if err := c.dir.SetIdentity(c.id); err != nil {
-			monLn.Close()
-			return err
+	if err = os.MkdirAll(c.dir.Join("run"), 0o755); err == nil && c.id.founding() {
+		err = found(c.dir, c.id, c.site.fsid)
+	}
+	for _, e := range c.id.Mons {
+		if err == nil {
+			err = c.startMon(ctx, e, lns[e.Name])
+		} else {
+			lns[e.Name].Close()
 		}
-		c.idChanged = false
 	}
-	if err := os.MkdirAll(c.dir.Join("run"), 0o755); err != nil {
-		monLn.Close()
+	if err != nil || !c.inProcesses() || len(c.id.Mons) == 0 {
 		return err
 	}
-	mgrLn, mgrPort, err := listen(c.bind(), 0)
-	if err != nil {
-		monLn.Close()
-		return err
-	}
-	fsid, err := entity.ParseUUID(c.id.FSID)
-	if err != nil {
-		monLn.Close()
-		mgrLn.Close()
-		return err
-	}
-	first, err := bootstrap(fsid, mon.Member{Name: c.id.Mon.Name, Addrs: c.addrs(port, 0)}, time.Now())
-	if err != nil {
-		monLn.Close()
-		mgrLn.Close()
-		return err
-	}
-	name := "mon." + c.id.Mon.Name
-	c.mon, err = startMonHost(monConfig{
-		Name: c.id.Mon.Name, FSID: fsid, Home: c.dir.Join(name), Found: first,
-		Listener: monLn, Addrs: c.addrs(port, 0), MgrListener: mgrLn, MgrAddrs: c.addrs(mgrPort, newNonce()), Mgr: c.id.Mgr,
-		AdminSocket: c.dir.Join("run", "ceph-"+name+".asok"), Options: localOptions, Log: c.log.With("daemon", name), Failed: c.fail,
-	})
+	c.admin, err = c.connect(ctx)
 	return err
 }
 
-// bootstrap makes what a new cluster's first monitor begins with.
-func bootstrap(fsid entity.UUID, first mon.Member, now time.Time) ([]mon.Op, error) {
-	key, err := cephx.NewKey(now, rand.Reader)
-	if err != nil {
-		return nil, err
+// startMon starts a monitor. The listener is the monitor's from here on.
+func (c *Cluster) startMon(ctx context.Context, e MonEntry, ln net.Listener) error {
+	if c.inProcesses() {
+		// It listens itself; that the port is free we know now.
+		ln.Close()
+		return c.startProcess(ctx, e.Daemon())
 	}
-	all := map[string]string{"mon": "allow *", "osd": "allow *", "mds": "allow *", "mgr": "allow *"}
-	return mon.Bootstrap(mon.Genesis{
-		Genesis:  service.Genesis{FSID: fsid, Created: now, Rand: rand.Reader},
-		Mons:     []mon.Member{first},
-		Accounts: cephx.Keyring{{Type: entity.Client, ID: "admin"}: {Key: key, Caps: all}},
-	})
+	h, err := startMon(c.site, e, ln)
+	if err == nil {
+		c.add(h)
+	}
+	return err
 }
 
-// monCommand runs a command in the monitor with all rights.
+// startOSDs starts all OSDs of the directory, making the new ones.
+func (c *Cluster) startOSDs(ctx context.Context, o Options) error {
+	if err := c.makeOSDs(ctx, o); err != nil {
+		return err
+	}
+	errs := make([]error, len(c.id.OSDs))
+	var wg sync.WaitGroup
+	for i, e := range c.id.OSDs {
+		wg.Go(func() { errs[i] = c.startOSD(ctx, e) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (c *Cluster) startOSD(ctx context.Context, e OSDEntry) error {
+	if c.inProcesses() {
+		return c.startProcess(ctx, e.Daemon())
+	}
+	h, err := startOSD(ctx, c.site, e)
+	if err == nil {
+		c.add(h)
+	}
+	return err
+}
+
+// makeOSDs makes the stores and the accounts of new OSDs.
+func (c *Cluster) makeOSDs(ctx context.Context, o Options) error {
+	errs := make([]error, len(c.id.OSDs))
+	fresh := false
+	size := c.storeSize(o)
+	var wg sync.WaitGroup
+	for i := range c.id.OSDs {
+		e := &c.id.OSDs[i]
+		ring := c.dir.Join(e.Daemon(), "keyring")
+		if _, err := os.Stat(ring); e.Made && err == nil {
+			continue
+		}
+		fresh = true
+		wg.Go(func() {
+			if errs[i] = c.fetchKeyring(ctx, e.Daemon(), osdCaps, ring); errs[i] == nil && !e.Made {
+				errs[i] = c.site.makeOSD(*e, size)
+				e.Made = errs[i] == nil
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil || !fresh {
+		return err
+	}
+	return c.dir.SetIdentity(c.id)
+}
+
+// storeSize is what each new OSD may take: an equal part of what is free.
+func (c *Cluster) storeSize(o Options) uint64 {
+	if o.OSDSize > 0 {
+		return uint64(o.OSDSize)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(c.dir.Path, &fs); err != nil {
+		return 0
+	}
+	free := fs.Bavail * uint64(fs.Bsize)
+	return min(free/20*19/uint64(max(len(c.id.OSDs), 1)), 1<<40)
+}
+
+func (c *Cluster) add(d daemon) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running[d.name()] = d
+}
+
+// take returns a daemon that runs and forgets it; nil if it does not run.
+func (c *Cluster) take(name string) daemon {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.running[name]
+	delete(c.running, name)
+	return d
+}
+
+// daemons are those that run, by name.
+func (c *Cluster) daemons() []daemon {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []daemon
+	for _, name := range slices.Sorted(maps.Keys(c.running)) {
+		all = append(all, c.running[name])
+	}
+	return all
+}
+
+// mon is a monitor that runs.
+func (c *Cluster) mon() (*monHost, error) {
+	for _, d := range c.daemons() {
+		if m, ok := d.(*monDaemon); ok {
+			return m.monHost, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: no monitor runs here", c.dir.Path)
+}
+
+// StopDaemon stops one daemon in order.
+func (c *Cluster) StopDaemon(name string) error { return c.end(name, daemon.close) }
+
+// KillDaemon ends one daemon as if its process had died: it tells nobody, and its
+// peers find its port closed.
+func (c *Cluster) KillDaemon(name string) error { return c.end(name, daemon.kill) }
+
+func (c *Cluster) end(name string, how func(daemon) error) error {
+	d := c.take(name)
+	if d == nil {
+		return fmt.Errorf("%s does not run here", name)
+	}
+	return how(d)
+}
+
+// StartDaemon starts a daemon that was stopped or killed.
+func (c *Cluster) StartDaemon(ctx context.Context, name string) error {
+	for _, e := range c.id.Mons {
+		if e.Daemon() == name {
+			ln, _, err := listen(c.site.bind(), e.Port)
+			if err != nil {
+				return err
+			}
+			return c.startMon(ctx, e, ln)
+		}
+	}
+	for _, e := range c.id.OSDs {
+		if e.Daemon() == name {
+			return c.startOSD(ctx, e)
+		}
+	}
+	return fmt.Errorf("%s: there is no %s", c.dir.Path, name)
+}
+
+// monCommand runs a command of the monitors with all rights.
 func (c *Cluster) monCommand(ctx context.Context, prefix string, args map[string]any) ([]byte, error) {
 	cmd := map[string]any{"prefix": prefix}
-	for k, v := range args {
-		cmd[k] = v
+	maps.Copy(cmd, args)
+	var out []byte
+	var status string
+	var err error
+	if c.admin != nil {
+		var r rados.Reply
+		r, err = c.admin.Command(ctx, rados.ToMons(), cmd, nil)
+		out, status = r.Data, r.Status
+	} else {
+		var b []byte
+		if b, err = json.Marshal(cmd); err != nil {
+			return nil, err
+		}
+		var m *monHost
+		if m, err = c.mon(); err != nil {
+			return nil, err
+		}
+		out, status, err = m.command(ctx, b, false)
 	}
-	b, err := json.Marshal(cmd)
-	if err != nil {
-		return nil, err
-	}
-	out, status, err := c.mon.command(ctx, b, false)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %s: %w", prefix, status, err)
 	}
 	return out, nil
-}
-
-func (c *Cluster) adminSocket(name string, do func([]byte) ([]byte, error), log *slog.Logger) error {
-	a, err := ListenAdmin(c.dir.Join("run", "ceph-"+name+".asok"), do, log)
-	if err != nil {
-		return err
-	}
-	c.admin = append(c.admin, a)
-	return nil
 }
 
 // firstPool makes the pool that a new cluster begins with, once in its life.
@@ -327,7 +508,7 @@ func (c *Cluster) firstPool(ctx context.Context) error {
 		return nil
 	}
 	// With all OSDs up the groups begin where they will stay.
-	if err := c.poll(ctx, c.osdsUp); err != nil {
+	if err := c.poll(ctx, c.allServe); err != nil {
 		return err
 	}
 	if _, err := c.monCommand(ctx, "osd pool create", map[string]any{"pool": "rbd", "pg_num": 32}); err != nil {
@@ -340,15 +521,30 @@ func (c *Cluster) firstPool(ctx context.Context) error {
 	return c.dir.SetIdentity(c.id)
 }
 
-// WaitReady returns when clients are served: all OSDs that the directory has are
-// up and all placement groups active and clean.
+// WaitReady returns when clients are served: all daemons of the directory serve,
+// and if the cluster has no others, all placement groups are active and clean.
 func (c *Cluster) WaitReady(ctx context.Context) error {
 	return c.poll(ctx, func(ctx context.Context) (bool, error) {
-		if up, err := c.osdsUp(ctx); err != nil || !up {
+		if ok, err := c.allServe(ctx); err != nil || !ok {
 			return false, err
+		}
+		if all, err := c.whole(ctx); err != nil || !all {
+			return err == nil, err
 		}
 		return c.groupsClean(ctx)
 	})
+}
+
+// whole reports whether all of the cluster is in this directory.
+func (c *Cluster) whole(ctx context.Context) (bool, error) {
+	if len(c.id.MonHost) > 0 || len(c.id.Mons) == 0 {
+		return false, nil
+	}
+	var osds struct {
+		Num int `json:"num_osds"`
+	}
+	err := c.ask(ctx, "osd stat", &osds)
+	return osds.Num <= len(c.id.OSDs), err
 }
 
 // poll asks until the answer is yes.
@@ -369,12 +565,14 @@ func (c *Cluster) poll(ctx context.Context, f func(context.Context) (bool, error
 	}
 }
 
-func (c *Cluster) osdsUp(ctx context.Context) (bool, error) {
-	var osds struct {
-		Up int `json:"num_up_osds"`
+// allServe reports whether all daemons do what they are for.
+func (c *Cluster) allServe(context.Context) (bool, error) {
+	for _, d := range c.daemons() {
+		if !d.serves() {
+			return false, nil
+		}
 	}
-	err := c.ask(ctx, "osd stat", &osds)
-	return osds.Up >= len(c.id.OSDs), err
+	return true, nil
 }
 
 func (c *Cluster) groupsClean(ctx context.Context) (bool, error) {
@@ -412,18 +610,21 @@ func (c *Cluster) Close() error {
 	if c.metrics != nil {
 		errs = append(errs, c.dropMetricsURL(), c.metrics.Close())
 	}
-	var wg sync.WaitGroup
-	stopped := make([]error, len(c.osds))
-	for i, h := range c.osds {
-		wg.Go(func() { stopped[i] = h.close() })
+	all := c.daemons()
+	stopped := make([]error, len(all))
+	for _, kind := range []string{"osd.", "mon."} {
+		var wg sync.WaitGroup
+		for i, d := range all {
+			if strings.HasPrefix(d.name(), kind) {
+				wg.Go(func() { stopped[i] = d.close() })
+				c.take(d.name())
+			}
+		}
+		wg.Wait()
+		if c.admin != nil {
+			c.admin.Close()
+		}
 	}
-	wg.Wait()
-	errs = append(errs, stopped...)
-	for _, a := range c.admin {
-		errs = append(errs, a.Close())
-	}
-	if c.mon != nil {
-		errs = append(errs, c.mon.close())
-	}
+	errs = append(append(errs, stopped...), c.dropStates())
 	return errors.Join(append(errs, c.dir.Close())...)
 }

@@ -2,47 +2,61 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/mon"
 )
 
+// adminKeyring is where the administrator's key is, for clients of this host.
+const adminKeyring = "ceph.client.admin.keyring"
+
 // writeClientFiles writes ceph.conf and the admin's keyring.
 func (c *Cluster) writeClientFiles(ctx context.Context) error {
-	if err := c.fetchKeyring(ctx, "client.admin", nil, c.dir.Join("ceph.client.admin.keyring")); err != nil {
+	if err := c.fetchKeyring(ctx, "client.admin", nil, c.dir.Join(adminKeyring)); err != nil {
 		return err
 	}
-	return WriteFile(c.dir.Join("ceph.conf"), []byte(c.conf()), 0o644)
+	return c.dir.writeConf(c.id)
+}
+
+// writeConf writes ceph.conf.
+func (d *Dir) writeConf(id *Identity) error {
+	return WriteFile(d.Join("ceph.conf"), []byte(d.conf(id)), 0o644)
 }
 
 // conf is the ceph.conf for clients of the cluster and for "ceph daemon".
-func (c *Cluster) conf() string {
+func (d *Dir) conf(id *Identity) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Written by pulpo up; changes are lost at the next start. Use \"ceph config set\".\n[global]\n")
-	fmt.Fprintf(&b, "fsid = %s\n", c.id.FSID)
-	fmt.Fprintf(&b, "mon host = [%v]\n", strings.TrimSuffix(c.addrs(c.id.Mon.Port, 0)[0].String(), "/0"))
-	fmt.Fprintf(&b, "mon initial members = %s\n", c.id.Mon.Name)
+	fmt.Fprintf(&b, "# Written by pulpo; changes are lost at the next start. Use \"ceph config set\".\n[global]\n")
+	fmt.Fprintf(&b, "fsid = %s\n", id.FSID)
+	var hosts, names []string
+	mons, _ := id.monAddrs()
+	for _, a := range mons {
+		hosts = append(hosts, confAddr(a))
+	}
+	for _, e := range id.Mons {
+		names = append(names, e.Name)
+	}
+	fmt.Fprintf(&b, "mon host = %s\n", strings.Join(hosts, ","))
+	if len(names) > 0 {
+		fmt.Fprintf(&b, "mon initial members = %s\n", strings.Join(names, ","))
+	}
 	for _, k := range []string{"cluster", "service", "client"} {
 		fmt.Fprintf(&b, "auth %s required = cephx\n", k)
 	}
-	fmt.Fprintf(&b, "keyring = %s\n", c.dir.Join("$cluster.$name.keyring"))
-	for _, k := range slices.Sorted(maps.Keys(localOptions)) {
-		fmt.Fprintf(&b, "%s = %s\n", strings.ReplaceAll(k, "_", " "), localOptions[k])
+	fmt.Fprintf(&b, "keyring = %s\n", d.Join("$cluster.$name.keyring"))
+	for _, k := range slices.Sorted(maps.Keys(id.Options)) {
+		fmt.Fprintf(&b, "%s = %s\n", strings.ReplaceAll(k, "_", " "), id.Options[k])
 	}
 	for _, s := range []string{"mon", "mgr", "osd"} {
-		fmt.Fprintf(&b, "\n[%s]\nadmin socket = %s\n", s, c.dir.Join("run", "$cluster-$name.asok"))
+		fmt.Fprintf(&b, "\n[%s]\nadmin socket = %s\n", s, d.Join("run", "$cluster-$name.asok"))
 	}
 	return b.String()
 }
@@ -66,42 +80,15 @@ func (c *Cluster) fetchKeyring(ctx context.Context, name string, caps []string, 
 
 // readKey reads the key of an account from a keyring file.
 func readKey(file string, name entity.AuthName) (cephx.Key, error) {
-	b, err := os.ReadFile(file)
+	ring, err := readKeyring(file)
 	if err != nil {
 		return cephx.Key{}, err
-	}
-	ring, err := cephx.ParseKeyring(b)
-	if err != nil {
-		return cephx.Key{}, fmt.Errorf("%s: %w", file, err)
 	}
 	e, ok := ring[name]
 	if !ok {
 		return cephx.Key{}, fmt.Errorf("%s: no key of %v", file, name)
 	}
 	return e.Key, nil
-}
-
-// monKeyring reads the key that monitors know each other by, making it first
-// in a new directory.
-func monKeyring(home string) (cephx.Keyring, error) {
-	file := filepath.Join(home, "keyring")
-	name := entity.AuthName{Type: entity.Mon}
-	b, err := os.ReadFile(file)
-	if err == nil {
-		return cephx.ParseKeyring(b)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	key, err := cephx.NewKey(time.Now(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	ring := cephx.Keyring{name: {Key: key, Caps: map[string]string{"mon": "allow *"}}}
-	if err := os.MkdirAll(home, 0o755); err != nil {
-		return nil, err
-	}
-	return ring, WriteFile(file, []byte(ring.Text()), 0o600)
 }
 
 // hostMetadata is what daemons tell of the machine they run on.

@@ -20,32 +20,51 @@ const identityFile = "cluster.json"
 
 // dirFormat is the newest layout of a directory that this program knows; see
 // doc/format/directory.md.
-const dirFormat = 1
+const dirFormat = 2
 
-// Identity is what a cluster's directory says of itself.
+// Identity is what a directory says of itself: which cluster it is of, and which
+// of the cluster's daemons live in it. It is changed by commands (up, bootstrap,
+// join, remove), never by a daemon.
 type Identity struct {
-	Format int        `json:"format"`
-	FSID   string     `json:"fsid"`
-	Listen string     `json:"listen"` // IP address that the daemons bind
-	Public string     `json:"public"` // IP address that clients reach them at
-	Mon    MonEntry   `json:"mon"`
-	Mgr    string     `json:"mgr"` // name of the manager
-	OSDs   []OSDEntry `json:"osds"`
-	Ready  bool       `json:"ready"` // the first pool was made
+	Format int    `json:"format"`
+	FSID   string `json:"fsid"`
+	Listen string `json:"listen"` // IP address that the daemons bind
+	Public string `json:"public"` // IP address that others reach them at
+	// Options are what in the whole cluster differs from Ceph's defaults, as in a
+	// ceph.conf of stock daemons.
+	Options map[string]string `json:"options"`
+	// MonHost are the cluster's monitors in other directories, as they were when
+	// this one joined.
+	MonHost []string   `json:"mon_host,omitempty"`
+	Mons    []MonEntry `json:"mons"`
+	OSDs    []OSDEntry `json:"osds"`
+	Ready   bool       `json:"ready"` // nothing is left of the first start to do
 }
 
-// MonEntry is the monitor of a directory. Its port stays the same for as long
-// as the cluster lives, since clients find the cluster by it.
+// MonEntry is a monitor of a directory. Its port stays the same for as long as
+// the monitor lives, since clients find the cluster by it.
 type MonEntry struct {
 	Name string `json:"name"`
 	Port uint16 `json:"port"`
+	Mgr  string `json:"mgr"` // the manager it plays when it leads
+	// Made: its store was made. If it is gone, it is lost, and not new.
+	Made bool `json:"made"`
 }
 
 // OSDEntry is an OSD of a directory.
 type OSDEntry struct {
 	ID   int32  `json:"id"`
-	UUID string `json:"uuid"`
+	UUID string `json:"uuid"` // of its disk
+	// Path is where its store is; empty: in its own directory.
+	Path string `json:"path,omitempty"`
+	Made bool   `json:"made"` // as a monitor's
 }
+
+// Daemon is the daemon's name, mon.a.
+func (e MonEntry) Daemon() string { return "mon." + e.Name }
+
+// Daemon is the daemon's name, osd.0.
+func (e OSDEntry) Daemon() string { return fmt.Sprintf("osd.%d", e.ID) }
 
 // Errors of opening a directory.
 var (
@@ -54,10 +73,12 @@ var (
 	ErrNoCluster  = errors.New("no cluster in this directory")
 )
 
-// Dir is the directory of a cluster that this process holds.
+// Dir is the directory of a cluster, or of the part of it that is on one host.
+// The process that runs it as a whole, or changes what is in it, holds its lock;
+// each daemon holds one of its own besides.
 type Dir struct {
 	Path string
-	lock *os.File
+	lock *os.File // nil: not held
 }
 
 // OpenDir takes possession of a directory, making it if need be. It fails with
@@ -127,17 +148,13 @@ func readPID(path string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return strconv.Atoi(strings.TrimSpace(string(b)))
+	line, _, _ := strings.Cut(string(b), "\n")
+	return strconv.Atoi(strings.TrimSpace(line))
 }
 
-// Owner returns the process that holds a cluster's directory; 0 if none does.
-// It fails with ErrNoCluster for a directory without a cluster.
-func Owner(path string) (int, error) {
-	if _, err := os.Stat(filepath.Join(path, identityFile)); err != nil {
-		return 0, fmt.Errorf("%s: %w", path, ErrNoCluster)
-	}
-	lock := filepath.Join(path, lockFile)
-	f, err := os.Open(lock)
+// lockedBy returns the process that holds a lock file; 0 if none does.
+func lockedBy(path string) (int, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return 0, nil
@@ -152,11 +169,25 @@ func Owner(path string) (int, error) {
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return 0, err
 	}
-	return readPID(lock)
+	return readPID(path)
+}
+
+// Owner returns the process that holds a cluster's directory; 0 if none does.
+// It fails with ErrNoCluster for a directory without a cluster.
+func Owner(path string) (int, error) {
+	if _, err := os.Stat(filepath.Join(path, identityFile)); err != nil {
+		return 0, fmt.Errorf("%s: %w", path, ErrNoCluster)
+	}
+	return lockedBy(filepath.Join(path, lockFile))
 }
 
 // Close gives the directory up.
-func (d *Dir) Close() error { return d.lock.Close() }
+func (d *Dir) Close() error {
+	if d.lock == nil {
+		return nil
+	}
+	return d.lock.Close()
+}
 
 // Join returns a path in the directory.
 func (d *Dir) Join(elem ...string) string {
@@ -179,6 +210,11 @@ func ReadIdentity(path string) (*Identity, error) {
 	if err := json.Unmarshal(b, &id); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	if id.Format == 1 {
+		if err := id.fromFormat1(b); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
 	if id.Format < 1 || id.Format > dirFormat {
 		return nil, fmt.Errorf("%s: format %d is newer than this program, which knows %d", file, id.Format, dirFormat)
 	}
@@ -186,6 +222,23 @@ func ReadIdentity(path string) (*Identity, error) {
 		return nil, fmt.Errorf("%s: fsid: %w", file, err)
 	}
 	return &id, nil
+}
+
+// fromFormat1 reads the first format, which knew one monitor.
+func (id *Identity) fromFormat1(b []byte) error {
+	var old struct {
+		Mon MonEntry `json:"mon"`
+		Mgr string   `json:"mgr"`
+	}
+	if err := json.Unmarshal(b, &old); err != nil {
+		return err
+	}
+	old.Mon.Mgr, old.Mon.Made = old.Mgr, id.Ready
+	id.Format, id.Mons, id.Options = dirFormat, []MonEntry{old.Mon}, localOptions
+	for i := range id.OSDs {
+		id.OSDs[i].Made = id.Ready
+	}
+	return nil
 }
 
 // SetIdentity writes what the directory holds.

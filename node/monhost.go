@@ -56,7 +56,7 @@ type monConfig struct {
 	Name string // "a"
 	FSID entity.UUID
 	// Home is the monitor's directory: its store, and the keyring with the key
-	// that all monitors share ("mon.", see monKeyring).
+	// that all monitors share ("mon.").
 	Home string
 	// Listeners are the open ports of the monitor and of the manager that it
 	// plays; they are the host's from the call on. Addrs are the addresses that
@@ -100,7 +100,7 @@ func startMonHost(c monConfig) (h *monHost, err error) {
 		}
 		h = nil
 	}()
-	own, err := monKeyring(c.Home)
+	own, err := readKeyring(c.Home + "/keyring")
 	if err != nil {
 		return h, err
 	}

@@ -25,6 +25,7 @@ type monGroup struct {
 	t    *testing.T
 	dir  string
 	fsid entity.UUID
+	ring cephx.Keyring
 	mons map[string]*monHost
 	addr map[string]entity.AddrVec
 	down chan error // monitors that could not go on
@@ -78,7 +79,7 @@ func (g *monGroup) start(name string) *monHost {
 		c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})).With("daemon", "mon."+name)
 	}
 	if len(g.addr) == 0 {
-		if c.Found, err = bootstrap(g.fsid, mon.Member{Name: name, Addrs: c.Addrs}, time.Now()); err != nil {
+		if c.Found, _, err = genesis(g.fsid, time.Now(), mon.Member{Name: name, Addrs: c.Addrs}); err != nil {
 			g.t.Fatal(err)
 		}
 	}
@@ -100,16 +101,15 @@ func (g *monGroup) start(name string) *monHost {
 // shareKey gives a monitor the key that all have.
 func (g *monGroup) shareKey(name string) {
 	g.t.Helper()
-	shared := filepath.Join(g.dir, "shared")
-	if _, err := monKeyring(shared); err != nil {
-		g.t.Fatal(err)
+	if g.ring == nil {
+		var err error
+		if g.ring, err = monKeyring(time.Now()); err != nil {
+			g.t.Fatal(err)
+		}
 	}
-	text, err := os.ReadFile(filepath.Join(shared, "keyring"))
+	err := os.MkdirAll(filepath.Join(g.dir, "mon."+name), 0o755)
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(g.dir, "mon."+name), 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(g.dir, "mon."+name, "keyring"), text, 0o600)
+		err = os.WriteFile(filepath.Join(g.dir, "mon."+name, "keyring"), []byte(g.ring.Text()), 0o600)
 	}
 	if err != nil {
 		g.t.Fatal(err)

@@ -58,14 +58,14 @@ type beatSide struct {
 const beatInflight = 1024
 
 // newHeartbeats listens. Pings are answered once run is called.
-func (h *osdHost) newHeartbeats(c *Cluster, nonce uint32, auth msgr.Authenticator) (*heartbeats, error) {
+func (h *osdHost) newHeartbeats(d *site, nonce uint32, auth msgr.Authenticator) (*heartbeats, error) {
 	b := &heartbeats{h: h, in: newInbox[heartbeat.Event](beatInflight), lines: map[beatKey]*beatLine{}}
 	for i := range b.sides {
-		ln, port, err := listen(c.bind(), 0)
+		ln, port, err := listen(d.bind(), 0)
 		if err != nil {
 			return nil, errors.Join(err, b.close())
 		}
-		s := &beatSide{heartbeats: b, side: heartbeat.Side(i), ln: ln, addrs: c.addrs(port, nonce)}
+		s := &beatSide{heartbeats: b, side: heartbeat.Side(i), ln: ln, addrs: d.addrs(port, nonce)}
 		s.msgr, err = msgr.New(msgr.Config{
 			Name: entity.Name{Type: entity.OSD, Num: int64(h.id)}, Addrs: s.addrs,
 			Policy: func(entity.Type) msgr.Policy {

@@ -52,7 +52,7 @@ func newFamily(t *testing.T, osds int, options map[string]string) *family {
 		f.run("config set", map[string]any{"who": "global", "name": name, "value": value})
 	}
 	f.until("all pinged", func() bool {
-		for _, h := range c.osds {
+		for _, h := range f.osds() {
 			if len(h.osd.Heartbeats().Status().Peers) != osds-1 || !h.osd.Heartbeats().Status().Healthy {
 				return false
 			}
@@ -104,12 +104,19 @@ func (f *family) view(osd int32) osdView {
 // kill ends an OSD without a goodbye, as kill -9 does.
 func (f *family) kill(osd int32) {
 	f.t.Helper()
-	i := slices.IndexFunc(f.osds, func(h *osdHost) bool { return h.id == osd })
-	h := f.osds[i]
-	f.osds = slices.Delete(f.osds, i, i+1)
-	if err := h.abort(); err != nil {
+	if err := f.KillDaemon(fmt.Sprintf("osd.%d", osd)); err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+// osds are those that run, by number.
+func (f *family) osds() (all []*osdHost) {
+	for _, d := range f.daemons() {
+		if h, ok := d.(*osdHost); ok {
+			all = append(all, h)
+		}
+	}
+	return all
 }
 
 // An OSD that is killed is down at once: nobody listens where it was.
@@ -147,8 +154,8 @@ func (b *blocker) Release() {
 func TestHangingOSDIsDownAfterTheGrace(t *testing.T) {
 	t.Parallel()
 	f := newFamily(t, 3, map[string]string{"osd_heartbeat_grace": "3", "osd_heartbeat_interval": "1", "osd_op_thread_timeout": "1"})
-	f.until("grace", func() bool { return f.osds[0].options.Int("osd_heartbeat_grace") == 3 })
-	sick := f.osds[1]
+	f.until("grace", func() bool { return f.osds()[0].options.Int("osd_heartbeat_grace") == 3 })
+	sick := f.osds()[1]
 	block := &blocker{stuck: make(chan struct{}), release: make(chan struct{})}
 	sick.shards[0].in.post(&pg.Request{Session: &pg.Session{}, Op: &msg.OSDOp{}, Message: block})
 	<-block.stuck

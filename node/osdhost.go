@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"sync"
@@ -44,6 +45,8 @@ type osdHost struct {
 	store   *diskstore.Store
 	msgr    *msgr.Messenger
 	mons    *monclient.Client
+	lock    *os.File
+	socket  *AdminSocket
 	log     *slog.Logger
 	options *config.Config
 	fsid    msg.FSID
@@ -53,6 +56,8 @@ type osdHost struct {
 	peers   *peers
 	beats   *heartbeats
 	failed  func(error)
+	status  func(string)
+	state   atomic.Uint32 // osd.State, as of the last step
 	metrics metric.Registry
 	logged  atomic.Uint64 // entries for the cluster's log
 
@@ -77,123 +82,95 @@ const osdInflight = 256
 // is how many reads are under way at a time.
 const osdShards = 8
 
-// startOSDs starts all OSDs of the directory, making the stores of new ones.
-func (c *Cluster) startOSDs(ctx context.Context, o Options) error {
-	errs := make([]error, len(c.id.OSDs))
-	hosts := make([]*osdHost, len(c.id.OSDs))
-	var wg sync.WaitGroup
-	for i, e := range c.id.OSDs {
-		wg.Go(func() { hosts[i], errs[i] = c.startOSD(ctx, e, o) })
-	}
-	wg.Wait()
-	for i, h := range hosts {
-		if h == nil {
-			continue
-		}
-		c.osds = append(c.osds, h)
-		if errs[i] == nil {
-			errs[i] = c.adminSocket(fmt.Sprintf("osd.%d", h.id), h.admin, h.log)
-		}
-	}
-	return errors.Join(errs...)
-}
+// osdCaps are the capabilities of an OSD's account.
+var osdCaps = []string{"mon", "allow profile osd", "mgr", "allow profile osd", "osd", "allow *"}
 
-func (c *Cluster) startOSD(ctx context.Context, e OSDEntry, o Options) (*osdHost, error) {
-	name := entity.AuthName{Type: entity.OSD, ID: strconv.Itoa(int(e.ID))}
-	log := c.log.With("daemon", name.String())
-	home := c.dir.Join(name.String())
+// startOSD runs an OSD of the site.
+func startOSD(ctx context.Context, s *site, e OSDEntry) (*osdHost, error) {
+	name := osdName(e.ID)
 	fail := func(err error) (*osdHost, error) { return nil, fmt.Errorf("%v: %w", name, err) }
-	fsid, err := entity.ParseUUID(c.id.FSID)
-	if err != nil {
-		return fail(err)
-	}
 	disk, err := entity.ParseUUID(e.UUID)
 	if err != nil {
 		return fail(err)
 	}
-	ring := home + "/keyring"
-	if err := c.fetchKeyring(ctx, name.String(), []string{"mon", "allow profile osd", "mgr", "allow profile osd", "osd", "allow *"}, ring); err != nil {
-		return fail(err)
-	}
-	key, err := readKey(ring, name)
+	home := s.home(e.Daemon())
+	key, err := readKey(home+"/keyring", name)
 	if err != nil {
 		return fail(err)
 	}
-	h := &osdHost{
-		id: e.ID, log: log, fsid: fsid, failed: c.fail, in: newInbox[osd.Event](osdInflight),
-		stop: make(chan struct{}), stopped: make(chan struct{}), options: config.New(name, hostname()),
-		memory: &c.memory, clients: msgr.NewBudget(0),
+	lock, err := s.lockDaemon(e.Daemon())
+	if err != nil {
+		return nil, err
 	}
-	if h.share, err = o.osdShare(len(c.id.OSDs)); err != nil {
-		return fail(err)
+	h := &osdHost{
+		id: e.ID, lock: lock, log: s.log.With("daemon", name.String()), fsid: s.fsid, in: newInbox[osd.Event](osdInflight),
+		failed: func(err error) { s.failed(e.Daemon(), err) }, status: func(text string) { s.say(e.Daemon(), text) },
+		stop: make(chan struct{}), stopped: make(chan struct{}), options: config.New(name, hostname()),
+		memory: s.memory, share: s.share, clients: msgr.NewBudget(0),
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.fetches = fetches{h: h, waiting: map[uint64]*fetching{}, peers: map[int32]*fetchPeer{}}
-	for k, v := range localOptions {
+	fail = func(err error) (*osdHost, error) { return nil, fmt.Errorf("%v: %w", name, errors.Join(err, h.abort())) }
+	for k, v := range s.id.Options {
 		if err := h.options.Set(k, v); err != nil {
 			return fail(err)
 		}
 	}
-	if h.store, err = openStore(home+"/store", c.storeSize(o), fsid, disk, e.ID, h); err != nil {
+	if h.store, err = openStore(s.storePath(e), s.fsid, disk, e.ID, h); err != nil {
 		return fail(err)
 	}
-	if err := h.serve(ctx, c, name, key, home); err != nil {
-		return h, fmt.Errorf("%v: %w", name, errors.Join(err, h.abort()))
+	s.runs()
+	if err := h.serve(ctx, s, name, key, home); err != nil {
+		return fail(err)
+	}
+	if h.socket, err = s.adminSocket(e.Daemon(), h.admin, h.log); err != nil {
+		return fail(err)
 	}
 	return h, nil
 }
 
-// storeSize is what each new OSD may take: an equal part of what is free.
-func (c *Cluster) storeSize(o Options) uint64 {
-	if o.OSDSize > 0 {
-		return uint64(o.OSDSize)
+// storePath is the directory of an OSD's store.
+func (s *site) storePath(e OSDEntry) string {
+	if e.Path != "" {
+		return filepath.Join(e.Path, "store")
 	}
-	var fs unix.Statfs_t
-	if err := unix.Statfs(c.dir.Path, &fs); err != nil {
-		return 0
-	}
-	free := fs.Bavail * uint64(fs.Bsize)
-	return min(free/20*19/uint64(len(c.id.OSDs)), 1<<40)
+	return s.dir.Join(e.Daemon(), "store")
 }
 
-// openStore opens an OSD's store, making it first if there is none.
-func openStore(dir string, size uint64, cluster, disk entity.UUID, id int32, h *osdHost) (*diskstore.Store, error) {
-	opt := diskstore.Options{
+// makeOSD makes an OSD's store. What an earlier attempt has left is nobody's.
+func (s *site) makeOSD(e OSDEntry, size uint64) error {
+	dir := s.storePath(e)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	disk, err := entity.ParseUUID(e.UUID)
+	if err != nil {
+		return err
+	}
+	if err := diskstore.Create(dir, diskstore.Options{Size: size, Log: s.log}); err != nil {
+		return err
+	}
+	store, err := diskstore.Open(dir, diskstore.Options{Log: s.log})
+	if err != nil {
+		return err
+	}
+	return errors.Join(osd.Format(store, s.fsid, disk, e.ID), store.Close())
+}
+
+// openStore opens an OSD's store, which must be the one that was made for it.
+func openStore(dir string, cluster, disk entity.UUID, id int32, h *osdHost) (*diskstore.Store, error) {
+	if _, err := os.Stat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("its store is gone from %s; if its disk was replaced, see pulpo join --help", dir)
+	}
+	s, err := diskstore.Open(dir, diskstore.Options{
 		Memory: storeShare(h.share), Log: h.log,
 		Events: diskstore.Events{
 			ChecksumError: func(c objstore.Coll, o object.ID, off uint64) {
 				h.log.Error("checksum error", "coll", c.String(), "object", o.String(), "offset", off)
 			},
-			Failed: func(err error) { h.failed(fmt.Errorf("osd.%d: store: %w", id, err)) },
+			Failed: func(err error) { h.failed(fmt.Errorf("store: %w", err)) },
 		},
-	}
-	if _, err := os.Stat(dir + "/made"); errors.Is(err, os.ErrNotExist) {
-		// What an interrupted start has left is nobody's.
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, err
-		}
-		create := opt
-		create.Size = size
-		if err := diskstore.Create(dir, create); err != nil {
-			return nil, err
-		}
-		s, err := diskstore.Open(dir, opt)
-		if err != nil {
-			return nil, err
-		}
-		if err := osd.Format(s, cluster, disk, id); err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		if err := s.Close(); err != nil {
-			return nil, err
-		}
-		if err := WriteFile(dir+"/made", nil, 0o644); err != nil {
-			return nil, err
-		}
-	} else if err != nil {
-		return nil, err
-	}
-	s, err := diskstore.Open(dir, opt)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -208,8 +185,8 @@ func openStore(dir string, size uint64, cluster, disk entity.UUID, id int32, h *
 }
 
 // serve starts the daemon on its open store.
-func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, key cephx.Key, home string) error {
-	ln, port, err := listen(c.bind(), 0)
+func (h *osdHost) serve(ctx context.Context, s *site, name entity.AuthName, key cephx.Key, home string) error {
+	ln, port, err := listen(s.bind(), 0)
 	if err != nil {
 		return err
 	}
@@ -219,9 +196,13 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 			ln.Close()
 		}
 	}()
-	addrs := c.addrs(port, newNonce())
+	addrs := s.addrs(port, newNonce())
+	mons, err := s.id.monAddrs()
+	if err != nil {
+		return err
+	}
 	h.mons, err = monclient.New(monclient.Config{
-		Name: name, Key: key, Mons: []entity.AddrVec{c.addrs(c.id.Mon.Port, 0)}, Log: h.log,
+		Name: name, Key: key, Mons: mons, Log: h.log,
 		OnMessage: h.fromMon, OnSession: func() { h.in.post(osd.MonConnected{}) },
 	})
 	if err != nil {
@@ -245,7 +226,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	if err != nil {
 		return err
 	}
-	peerLn, clusterAddrs, err := h.servePeers(c, auth)
+	peerLn, clusterAddrs, err := h.servePeers(s, auth)
 	if err != nil {
 		return err
 	}
@@ -254,7 +235,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 			peerLn.Close()
 		}
 	}()
-	if h.beats, err = h.newHeartbeats(c, addrs[0].Nonce, auth); err != nil {
+	if h.beats, err = h.newHeartbeats(s, addrs[0].Nonce, auth); err != nil {
 		return err
 	}
 	if err := h.mons.Start(ctx, h.msgr); err != nil {
@@ -267,7 +248,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	h.fitMemory()
 	h.osd, err = osd.New(osd.Config{
 		ID: h.id, Public: addrs, Cluster: clusterAddrs, HBFront: h.beats.addrs(heartbeat.Front), HBBack: h.beats.addrs(heartbeat.Back),
-		Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(c.id.OSDs) > 1, Options: h.options,
+		Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(s.id.OSDs) > 1 || len(s.id.MonHost) > 0, Options: h.options,
 		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
 		Location: map[string]string{"root": "default", "host": hostname()},
 		Metadata: osdMetadata(home, addrs, clusterAddrs, h.beats),
@@ -282,11 +263,11 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 	h.metrics.Add(storeMetrics(h.store.Stats))
 	h.metrics.Add(msgrMetrics("msgr", h.msgr.Stats))
 	h.metrics.Add(memoryMetrics(h))
-	for _, s := range h.osd.Shards() {
-		h.shards = append(h.shards, h.newShard(s))
+	for _, m := range h.osd.Shards() {
+		h.shards = append(h.shards, h.newShard(m))
 	}
-	for _, s := range h.shards {
-		h.wg.Go(s.run)
+	for _, shard := range h.shards {
+		h.wg.Go(shard.run)
 	}
 	h.wg.Go(h.run)
 	h.beats.start(h.osd.Heartbeats())
@@ -299,7 +280,7 @@ func (h *osdHost) serve(ctx context.Context, c *Cluster, name entity.AuthName, k
 
 func (h *osdHost) accept(ln net.Listener) {
 	if err := h.msgr.Serve(ln); err != nil && !errors.Is(err, msgr.ErrClosed) && !errors.Is(err, net.ErrClosed) {
-		h.failed(fmt.Errorf("osd.%d: %w", h.id, err))
+		h.failed(err)
 	}
 }
 
@@ -332,12 +313,15 @@ func (h *osdHost) run() {
 
 func (h *osdHost) carryOut() {
 	r := h.osd.Ready()
+	if st := uint32(h.osd.State()); h.state.Swap(st) != st {
+		h.status(h.osd.State().String())
+	}
 	for _, w := range r.Writes {
 		token := w.Token
 		err := h.store.Submit(w.Txn, func(err error) { h.in.post(osd.Committed{Token: token, Err: err}) })
 		if err != nil {
 			// The daemon's own records are small and have room set aside.
-			h.failed(fmt.Errorf("osd.%d: own records: %w", h.id, err))
+			h.failed(fmt.Errorf("own records: %w", err))
 			return
 		}
 	}
@@ -458,6 +442,14 @@ func (h *osdHost) fromMon(_ *msgr.Conn, m *msgr.Message, _ msg.Body) {
 	h.in.put(osd.MonMessage{Body: body})
 }
 
+func (h *osdHost) name() string               { return fmt.Sprintf("osd.%d", h.id) }
+func (h *osdHost) registry() *metric.Registry { return &h.metrics }
+
+func (h *osdHost) serves() bool { return osd.State(h.state.Load()) == osd.StateActive }
+
+// kill ends the daemon without a word to anybody.
+func (h *osdHost) kill() error { return h.abort() }
+
 // close stops the daemon: first it is marked down, then the groups stop, then
 // the store closes with all that was acknowledged.
 func (h *osdHost) close() error {
@@ -502,7 +494,11 @@ func (h *osdHost) abort() error {
 		errs = append(errs, h.store.Close())
 		h.store = nil
 	}
-	return errors.Join(errs...)
+	if h.socket != nil {
+		errs = append(errs, h.socket.Close())
+	}
+	h.memory.add(-h.target.Swap(0))
+	return errors.Join(append(errs, h.lock.Close())...)
 }
 
 // commandSink takes the answer to a command.

@@ -46,12 +46,12 @@ type peerLine struct {
 
 // servePeers makes the messenger and begins to listen. It returns the address
 // for the map.
-func (h *osdHost) servePeers(c *Cluster, auth msgr.Authenticator) (ln net.Listener, addrs entity.AddrVec, err error) {
-	ln, port, err := listen(c.bind(), 0)
+func (h *osdHost) servePeers(s *site, auth msgr.Authenticator) (ln net.Listener, addrs entity.AddrVec, err error) {
+	ln, port, err := listen(s.bind(), 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	addrs = c.addrs(port, newNonce())
+	addrs = s.addrs(port, newNonce())
 	h.peers = &peers{h: h, lines: map[int32]*peerLine{}}
 	h.peers.msgr, err = msgr.New(msgr.Config{
 		Name: entity.Name{Type: entity.OSD, Num: int64(h.id)}, Addrs: addrs,
@@ -68,7 +68,7 @@ func (h *osdHost) servePeers(c *Cluster, auth msgr.Authenticator) (ln net.Listen
 
 func (p *peers) accept(ln net.Listener) {
 	if err := p.msgr.Serve(ln); err != nil && !errors.Is(err, msgr.ErrClosed) && !errors.Is(err, net.ErrClosed) {
-		p.h.failed(fmt.Errorf("osd.%d: cluster address: %w", p.h.id, err))
+		p.h.failed(fmt.Errorf("cluster address: %w", err))
 	}
 }
 

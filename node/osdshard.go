@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -145,7 +144,7 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 		s.h.in.post(osd.Moved{Groups: r.Moved})
 	}
 	if r.Fatal != nil {
-		s.h.failed(fmt.Errorf("osd.%d: %w", s.h.id, r.Fatal))
+		s.h.failed(r.Fatal)
 	}
 	return refused, r.More
 }

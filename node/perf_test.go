@@ -44,7 +44,7 @@ func startWatched(t *testing.T) *watched {
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
-		if url, err := node.MetricsURL(dir); url != "" || err != nil {
+		if url, err := node.MetricsURL(dir, ""); url != "" || err != nil {
 			t.Errorf("metrics of a cluster that has stopped: %q %v", url, err)
 		}
 	})
@@ -92,7 +92,7 @@ func (w *watched) ask(daemon string, cmd map[string]string) []byte {
 // page is the metrics page, by name and labels.
 func (w *watched) page() map[string]float64 {
 	w.t.Helper()
-	url, err := node.MetricsURL(w.dir)
+	url, err := node.MetricsURL(w.dir, "")
 	if err != nil || url == "" {
 		w.t.Fatalf("no URL of the metrics: %v", err)
 	}

@@ -139,6 +139,43 @@ func (c *Cluster) Stop() {
 	}
 }
 
+// Kill ends one daemon ("osd.1") as if its process had died: it tells nobody, and
+// its port is closed. What it acknowledged is on its disk.
+func (c *Cluster) Kill(name string) {
+	c.t.Helper()
+	if err := c.node.KillDaemon(name); err != nil {
+		c.t.Fatalf("kill %s: %v", name, err)
+	}
+}
+
+// StopDaemon stops one daemon in order: an OSD has itself marked down first.
+func (c *Cluster) StopDaemon(name string) {
+	c.t.Helper()
+	if err := c.node.StopDaemon(name); err != nil {
+		c.t.Fatalf("stop %s: %v", name, err)
+	}
+}
+
+// StartDaemon starts a daemon that was killed or stopped. It returns when the
+// daemon runs; the map may show it a moment later.
+func (c *Cluster) StartDaemon(name string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), startLimit)
+	defer cancel()
+	if err := c.node.StartDaemon(ctx, name); err != nil {
+		c.t.Fatalf("start %s: %v", name, err)
+	}
+}
+
+// WaitClean waits until all daemons serve and all placement groups are active
+// and clean.
+func (c *Cluster) WaitClean(ctx context.Context) {
+	c.t.Helper()
+	if err := c.node.WaitReady(ctx); err != nil {
+		c.t.Fatalf("wait for all groups to be clean: %v", err)
+	}
+}
+
 // Restart stops the cluster and starts it on the same directory. Client is a
 // new one then.
 func (c *Cluster) Restart() {

@@ -71,3 +71,34 @@ func TestSecondClient(t *testing.T) {
 		t.Fatalf("%q, %v", got, err)
 	}
 }
+
+// TestDaemonDiesAndReturns ends single daemons of a cluster in both ways; what was
+// acknowledged is there afterwards, and the map saw what happened.
+func TestDaemonDiesAndReturns(t *testing.T) {
+	t.Parallel()
+	c := pulpotest.Start(t, pulpotest.Options{OSDs: 2})
+	ctx := t.Context()
+	pool := c.Pool("data")
+	const n = 64
+	for i := range n {
+		if err := pool.WriteFull(ctx, fmt.Sprint(i), []byte(fmt.Sprint("content ", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := c.Client.Epoch()
+	c.Kill("osd.1")
+	c.StartDaemon("osd.1")
+	c.WaitClean(ctx)
+	c.StopDaemon("osd.0")
+	c.StartDaemon("osd.0")
+	c.WaitClean(ctx)
+	for i := range n {
+		got, err := pool.ReadFull(ctx, fmt.Sprint(i))
+		if err != nil || string(got) != fmt.Sprint("content ", i) {
+			t.Fatalf("%d: %q, %v", i, got, err)
+		}
+	}
+	if now := c.Client.Epoch(); now < before+4 {
+		t.Errorf("epoch %d, was %d: the map did not see two OSDs go and return", now, before)
+	}
+}
