@@ -2,6 +2,7 @@ package msg
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -54,27 +55,30 @@ func (p *PingTimes) decode(d *wire.Decoder) {
 	}
 }
 
-// dump writes the figures, in milliseconds.
-func (s *PingSpan) dump(f *jsonfmt.Formatter) {
+// dump writes the figures, in milliseconds, each by number.
+func (s *PingSpan) dump(number func(name string, us uint32), f *jsonfmt.Formatter) {
 	for _, row := range []struct {
 		name string
 		us   [3]uint32
 	}{{"average", s.Average}, {"min", s.Min}, {"max", s.Max}} {
 		f.Object(row.name, func() {
 			for i, name := range []string{"1min", "5min", "15min"} {
-				f.Float(name, float64(row.us[i])/1000)
+				number(name, row.us[i])
 			}
 		})
 	}
-	f.Float("last", float64(s.Last)/1000)
+	number("last", s.Last)
 }
 
+// Milliseconds prints microseconds as Ceph does where it wants three decimals.
+func Milliseconds(us uint32) string { return fmt.Sprintf("%d.%03d", us/1000, us%1000) }
+
 // Dump writes an entry of "network_ping_times", as the statistics of an OSD have
-// it. What has not been updated for the time stale says so.
-func (p *PingTimes) Dump(f *jsonfmt.Formatter, now time.Time, stale time.Duration) {
+// it.
+func (p *PingTimes) Dump(f *jsonfmt.Formatter) {
 	f.Object("entry", func() {
 		f.Int("osd", int64(p.Peer))
-		p.dumpAge(f, now, stale)
+		f.Str("last update", p.Updated.UTC().Format(time.ANSIC))
 		f.Array("interfaces", func() {
 			for _, l := range p.links(0) {
 				if l.Side == "front" && l.Average[0] == 0 {
@@ -82,16 +86,11 @@ func (p *PingTimes) Dump(f *jsonfmt.Formatter, now time.Time, stale time.Duratio
 				}
 				f.Object("interface", func() {
 					f.Str("interface", l.Side)
-					l.dump(f)
+					l.dump(func(name string, us uint32) { f.Float(name, float64(us)/1000) }, f)
 				})
 			}
 		})
 	})
-}
-
-func (p *PingTimes) dumpAge(f *jsonfmt.Formatter, now time.Time, stale time.Duration) {
-	f.Str("last update", p.Updated.UTC().Format(time.ANSIC))
-	f.Bool("stale", now.Sub(p.Updated) > stale)
 }
 
 // PingLink is the way from one OSD to another over one of the networks.
@@ -130,7 +129,7 @@ func SortPingLinks(list []PingLink) {
 }
 
 // DumpPingLinks writes what "dump_osd_network" tells, the slowest first; the
-// threshold is in milliseconds.
+// threshold is in milliseconds. What is older than stale says so.
 func DumpPingLinks(f *jsonfmt.Formatter, threshold int64, list []PingLink, now time.Time, stale time.Duration) {
 	SortPingLinks(list)
 	f.Object("", func() {
@@ -138,11 +137,12 @@ func DumpPingLinks(f *jsonfmt.Formatter, threshold int64, list []PingLink, now t
 		f.Array("entries", func() {
 			for _, l := range list {
 				f.Object("entry", func() {
-					(&PingTimes{Updated: l.Updated}).dumpAge(f, now, stale)
+					f.Str("last update", l.Updated.UTC().Format(time.ANSIC))
+					f.Bool("stale", now.Sub(l.Updated) > stale)
 					f.Int("from osd", int64(l.From))
 					f.Int("to osd", int64(l.To))
 					f.Str("interface", l.Side)
-					l.dump(f)
+					l.dump(func(name string, us uint32) { f.Raw(name, Milliseconds(us)) }, f)
 				})
 			}
 		})

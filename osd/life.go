@@ -33,13 +33,23 @@ func (NeedUpThru) osdEvent() {}
 func (WantTemp) osdEvent()   {}
 
 // wishes are what the groups need in the map and what of it the monitors were
-// asked for. They are asked once for each, and again by a new session.
+// asked for. They are asked at once, when there is a new session, and now and
+// then as long as the map does not have it: a message may have been on its way to
+// a monitor that led no more.
 type wishes struct {
 	upThru   uint32 // the highest that is needed
 	asked    uint32
-	temps    map[object.PG][]int32 // not in the map yet
+	temps    map[object.PG]wish // not in the map yet
 	unasked  map[object.PG]bool
 	deadline time.Time // until when to collect
+	again    time.Time // when to ask again for what is not granted
+}
+
+// wish is who should act for a group. It is given up with the interval that it is
+// about: in the next one the group may wish for something else.
+type wish struct {
+	osds []int32
+	in   osdmap.Mapping
 }
 
 // collect is how long wishes are collected before the monitors are asked: a map
@@ -54,10 +64,10 @@ func (o *OSD) wish(now time.Time, in Event) {
 			return
 		}
 	case WantTemp:
-		if was, ok := w.temps[in.PG]; ok && slices.Equal(was, in.OSDs) {
+		if was, ok := w.temps[in.PG]; ok && slices.Equal(was.osds, in.OSDs) || o.maps.Map == nil {
 			return
 		}
-		w.temps[in.PG], w.unasked[in.PG] = in.OSDs, true
+		w.temps[in.PG], w.unasked[in.PG] = wish{in.OSDs, o.maps.Map.PGToUpActing(in.PG)}, true
 	}
 	if w.deadline.IsZero() {
 		w.deadline = now.Add(collect)
@@ -65,9 +75,9 @@ func (o *OSD) wish(now time.Time, in Event) {
 }
 
 // askWishes tells the monitors what was collected.
-func (o *OSD) askWishes() {
+func (o *OSD) askWishes(now time.Time) {
 	w := &o.wishes
-	w.deadline = time.Time{}
+	w.deadline, w.again = time.Time{}, now.Add(o.hbConfig.Again)
 	if o.state != StateActive {
 		return // the groups wish anew when there is a new interval
 	}
@@ -79,7 +89,7 @@ func (o *OSD) askWishes() {
 	if len(w.unasked) > 0 {
 		b := &msg.OSDPGTemp{ID: o.cfg.ID, Epoch: m.Epoch, PGs: map[object.PG][]int32{}}
 		for pg := range w.unasked {
-			b.PGs[pg] = w.temps[pg]
+			b.PGs[pg] = w.temps[pg].osds
 		}
 		clear(w.unasked)
 		o.ready.ToMon = append(o.ready.ToMon, b)
@@ -91,12 +101,19 @@ func (o *OSD) askWishes() {
 func (w *wishes) grant(m *osdmap.Map, whoami int32) {
 	for g, want := range w.temps {
 		at := m.PGToUpActing(g)
-		if slices.Equal(m.PGTemp[g], want) || at.ActingPrimary != whoami || slices.Equal(at.Up, want) {
+		if slices.Equal(m.PGTemp[g], want.osds) || at.ActingPrimary != whoami || slices.Equal(at.Up, want.osds) ||
+			!slices.Equal(at.Up, want.in.Up) || !slices.Equal(at.Acting, want.in.Acting) {
 			delete(w.temps, g)
 			delete(w.unasked, g)
 		}
 	}
+	if m.Exists(whoami) && m.Info[whoami].UpThru >= w.upThru {
+		w.upThru, w.asked = 0, 0
+	}
 }
+
+// open reports whether something is not granted.
+func (w *wishes) open() bool { return w.upThru > 0 || len(w.temps) > 0 }
 
 // askAgain is for a monitor that may know nothing of what was asked.
 func (w *wishes) askAgain(now time.Time) {
@@ -104,8 +121,19 @@ func (w *wishes) askAgain(now time.Time) {
 	for g := range w.temps {
 		w.unasked[g] = true
 	}
-	if w.upThru > 0 || len(w.temps) > 0 {
+	if w.open() {
 		w.deadline = now
+	}
+}
+
+// wishTick asks for what was collected, or not granted for a while.
+func (o *OSD) wishTick(now time.Time) {
+	w := &o.wishes
+	if w.open() && w.deadline.IsZero() && !now.Before(w.again) {
+		w.askAgain(now)
+	}
+	if !w.deadline.IsZero() && !now.Before(w.deadline) {
+		o.askWishes(now)
 	}
 }
 

@@ -178,6 +178,8 @@ func TestWishes(t *testing.T) {
 	h.step(NeedUpThru{e})
 	h.step(WantTemp{pg(0), []int32{7, 0}})
 	check("a repetition", 0, 0)
+	h.wait(6 * time.Second)
+	check("a while later", 1, 2)
 	h.step(MonConnected{})
 	check("a new monitor", 1, 2)
 	h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) {

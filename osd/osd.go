@@ -236,7 +236,7 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	}
 	o.hbConfig = heartbeat.Configuration(cfg.Options)
 	o.hb = heartbeat.New(cfg.ID, o.super.FSID, o.hbConfig)
-	o.wishes = wishes{temps: map[object.PG][]int32{}, unasked: map[object.PG]bool{}}
+	o.wishes = wishes{temps: map[object.PG]wish{}, unasked: map[object.PG]bool{}}
 	o.pgConfig, o.history = groupConfig(cfg.Options, 0, cfg.Shards), historyConfig(cfg.Options)
 	o.limitPlaces()
 	o.slots.SetMost(int(cfg.Options.Int("osd_max_scrubs")))
@@ -589,9 +589,7 @@ func (o *OSD) tick(now time.Time) {
 		// The monitors are not there to tell; they will notice.
 		o.stopped()
 	}
-	if !o.wishes.deadline.IsZero() && !now.Before(o.wishes.deadline) {
-		o.askWishes()
-	}
+	o.wishTick(now)
 	o.reportTick(now)
 }
 

@@ -194,7 +194,7 @@ func dumpOSDStat(f *jsonfmt.Formatter, a *osdSum) {
 	f.Array("alerts", func() {})
 	f.Array("network_ping_times", func() {
 		for i := range a.pings {
-			a.pings[i].Dump(f, a.now, a.pingStale)
+			a.pings[i].Dump(f)
 		}
 	})
 }

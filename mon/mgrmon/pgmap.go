@@ -19,8 +19,6 @@ type pgmap struct {
 	pools map[int64]*pool
 	osds  map[int32]*osd // that reported
 
-	pingStale time.Duration
-
 	version uint64    // rises with each sample
 	stamp   time.Time // of the last sample
 	window  window    // of all pools

@@ -42,9 +42,6 @@ func (s *Service) dumpNetwork(c *command.Call) command.Reply {
 	return asDocument(c).Dump(func(f *jsonfmt.Formatter) { msg.DumpPingLinks(f, threshold, list, s.h.Now(), s.pingStale()) })
 }
 
-// milliseconds prints microseconds: 1033.342.
-func milliseconds(us uint32) string { return fmt.Sprintf("%d.%03d", us/1000, us%1000) }
-
 // slowPings complains of networks on which heartbeats take long, though they come.
 func (h *health) slowPings() {
 	limit := h.s.slowPing()
@@ -69,14 +66,14 @@ func (h *health) slowPings() {
 				detail = append(detail, "Truncated long network list.  Use ceph daemon mgr.# dump_osd_network for more information")
 				break
 			}
-			line := fmt.Sprintf("Slow OSD heartbeats on %s from %s to %s %s msec", side, h.where(l.From), h.where(l.To), milliseconds(l.Longest()))
+			line := fmt.Sprintf("Slow OSD heartbeats on %s from %s to %s %s msec", side, h.where(l.From), h.where(l.To), msg.Milliseconds(l.Longest()))
 			if l.Average[0] < l.Average[1] && l.Average[1] < l.Average[2] {
 				line += " possibly improving"
 			}
 			detail = append(detail, line)
 		}
 		h.add("OSD_SLOW_PING_TIME_"+strings.ToUpper(side), service.Warn, int64(len(list)), detail,
-			"Slow OSD heartbeats on %s (longest %sms)", side, milliseconds(list[0].Longest()))
+			"Slow OSD heartbeats on %s (longest %sms)", side, msg.Milliseconds(list[0].Longest()))
 	}
 }
 

@@ -74,6 +74,6 @@ func (p *pgmap) osdNumbers(o int32, at placement) *osdSum {
 	st, _ := p.stat(o)
 	a := &osdSum{upFrom: st.UpFrom, seq: st.Seq, snapTrimQueue: at.of(o).trimQueue, snapTrimming: at.of(o).trimming}
 	a.add(&st)
-	a.peers, a.pings, a.now, a.pingStale = st.Peers, st.Pings, p.stamp, p.pingStale
+	a.peers, a.pings = st.Peers, st.Pings
 	return a
 }

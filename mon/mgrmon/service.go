@@ -92,7 +92,6 @@ func (s *Service) Receive(sess *service.Session, b msg.Body) service.Answer {
 // pgmap returns the statistics, in step with the OSD map.
 func (s *Service) pgmap() *pgmap {
 	s.pgs.follow(s.osd.Map(), s.h.Now())
-	s.pgs.pingStale = s.pingStale()
 	return &s.pgs
 }
 

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/pulpo-storage/pulpo/crush"
 	"github.com/pulpo-storage/pulpo/msg"
@@ -29,8 +28,6 @@ type osdSum struct {
 	seq           uint64
 	peers         []int32
 	pings         []msg.PingTimes
-	now           time.Time // when the dump is as of
-	pingStale     time.Duration
 	snapTrimQueue uint64
 	snapTrimming  uint64
 }
