@@ -148,11 +148,57 @@ var faults = []fault{
 	},
 }
 
+// crisis is a burst of operations on one object while its disks are slow, and in
+// the middle of it processes die and clients give up: what was seen must stay.
+func crisis(g *generator, from, _ time.Duration) {
+	slow := 50*time.Millisecond + g.upTo(time.Second)
+	for o := range g.p.OSDs {
+		if g.r.IntN(3) > 0 {
+			g.at(from, "disk", fmt.Sprintf("osd.%d", o), slow.Round(time.Millisecond).String())
+		}
+	}
+	object := fmt.Sprintf("o%d", g.r.IntN(3))
+	burst := func(at time.Duration, n int) {
+		for i := range n {
+			verb := pick(g.r, "put", "append", "get", "get", "get")
+			args := []string{fmt.Sprintf("client.%d", g.r.IntN(g.p.Clients)), object, verb}
+			if verb != "get" {
+				args = append(args, fmt.Sprintf("c%d.%d", at.Milliseconds(), i%3))
+			}
+			g.at(at, "op", args...)
+			at += g.upTo(10 * time.Millisecond)
+		}
+	}
+	burst(from+10*time.Millisecond, 8)
+	end := from + 20*time.Millisecond + g.upTo(2*slow)
+	if g.r.IntN(2) == 0 {
+		g.at(end, "quit", fmt.Sprintf("client.%d", g.r.IntN(g.p.Clients)))
+	}
+	victim := pick(g.r, "*", g.daemon())
+	if victim == "*" {
+		for o := range g.p.OSDs {
+			g.at(end, "kill", fmt.Sprintf("osd.%d", o))
+		}
+		g.at(end+time.Millisecond, "start", "*")
+	} else {
+		g.at(end, "kill", victim)
+		g.at(end+g.upTo(2*time.Second), "start", victim)
+	}
+	burst(end+g.upTo(100*time.Millisecond), 6)
+	for o := range g.p.OSDs {
+		g.at(end+time.Second, "disk", fmt.Sprintf("osd.%d", o), "0s")
+	}
+}
+
 func (g *generator) faults() {
 	at := g.upTo(5 * time.Second)
 	for n := g.r.IntN(12); n > 0 && at < faultTime; n-- {
 		last := 50*time.Millisecond + g.upTo(pick(g.r, time.Second, 10*time.Second, 40*time.Second))
-		faults[g.r.IntN(len(faults))](g, at, min(at+last, faultTime))
+		kind := fault(crisis)
+		if g.r.IntN(6) > 0 {
+			kind = faults[g.r.IntN(len(faults))]
+		}
+		kind(g, at, min(at+last, faultTime))
 		at += g.upTo(15 * time.Second)
 	}
 }

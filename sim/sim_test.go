@@ -15,6 +15,7 @@ var (
 	oneSeed   = flag.Uint64("seed", 0, "run this seed only and print its trace")
 	seedCount = flag.Uint64("seeds", 200, "how many seeds to run")
 	firstSeed = flag.Uint64("first", 1, "the first of them")
+	findIn    = flag.Uint64("find", 0, "run seeds in order until one fails, at most so many")
 	onePlan   = flag.String("plan", "", "run this plan only and print its trace")
 )
 
@@ -35,6 +36,10 @@ func TestSeeds(t *testing.T) {
 		return
 	case *oneSeed != 0:
 		show(t, Generate(*oneSeed))
+		return
+	}
+	if *findIn != 0 {
+		find(t)
 		return
 	}
 	var mu sync.Mutex
@@ -68,6 +73,18 @@ func TestSeeds(t *testing.T) {
 		}
 	})
 	t.Logf("%+v", total)
+}
+
+// find tells which seed is the first to fail, for mutants/run.
+func find(t *testing.T) {
+	for n := range *findIn {
+		if _, v := Run(Generate(*firstSeed+n), nil); v != nil {
+			text, _, _ := strings.Cut(v.Text, "\n")
+			t.Errorf("caught by %s after %d seeds: %s", v.Check, n+1, text)
+			return
+		}
+	}
+	t.Logf("not caught in %d seeds", *findIn)
 }
 
 // explain shrinks a plan that failed and shows the end of its trace.
