@@ -11,7 +11,9 @@
 // business of services (package service and the folders beside it).
 //
 //	message or command
-//	   | read: answered from the committed state
+//	   | read: answered from the committed state, once that is known to be the
+//	   |       newest (read.go)
+//	   | write, on another monitor than the leader: forwarded (forward.go)
 //	   | write: waits until nothing is on its way, then the service checks it
 //	   v        and adds it to its pending change
 //	pending changes of all services = one entry of the raft log
@@ -21,6 +23,29 @@
 //	   |
 //	   v
 //	replies, subscriptions
+//
+// # Several monitors
+//
+// One raft group (go.etcd.io/raft) keeps the log. Monitors talk to each other in
+// messages of their own (peer.go); the shell carries them and loses some. Who is
+// in the group follows from the monitor map, one step at a time (member.go);
+// what the leader knows of the others besides is in quorum.go.
+//
+// A client may use any monitor:
+//
+//	logins          everywhere; peons have ranges of global ids from the leader
+//	reads           everywhere, but those of what only the leader has in memory
+//	                (statistics, health), which are forwarded as writes are
+//	subscriptions   everywhere, from the applied state
+//	the manager     at the leader; the others' sessions are closed, and the map
+//	                says where it is
+//	no quorum       nothing but "tell"; who waits longer than mon_lease is sent
+//	                away, after two of them everybody
+//
+// The leader's silence is noticed within one to two seconds, a broken connection
+// to it at once. Time plays no part in what is right: a monitor that was
+// partitioned, stopped or has a wrong clock may be slow, but shows nothing that
+// is not so any more.
 //
 // # What is durable
 //
@@ -36,6 +61,12 @@
 //     is pending: pending changes always build on the committed state.
 //   - A reply that reports a change is sent after the entry was committed here.
 //   - Services see reads of everything applied, written or not yet (store).
+//   - A read sees every change that was reported before it came, on whichever
+//     monitor either was.
+//   - One leader serves a forwarded request once.
+//   - No global id is given twice.
+//   - A number in the raft group is that of one store: whoever comes with another
+//     one under the same name gets another number.
 //   - Two monitors that applied the same log have the same bytes under all keys
 //     but raft's own.
 //

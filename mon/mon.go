@@ -215,7 +215,11 @@ func (m *Mon) Step(now time.Time, in Event) {
 	if !m.now.Before(m.nextRaft) {
 		// One tick at most: what others said while this monitor did not run is
 		// still in front of it, and must not be taken for silence.
-		if !m.alone() || !m.leading {
+		switch {
+		case m.leading && m.alone():
+		case m.quorum.hurry > 0:
+			m.hurryUp()
+		default:
 			m.rn.Tick()
 		}
 		m.nextRaft = m.nextTick()
@@ -465,7 +469,7 @@ func (m *Mon) role(rd *raft.Ready) {
 		case m.leader == raft.None:
 			m.quorum.outSince = m.now
 		default:
-			m.quorum.outSince = time.Time{}
+			m.quorum.outSince, m.quorum.hurry = time.Time{}, 0
 			m.quorum.names = nil
 		}
 		m.log.Info("quorum", "mon", m.cfg.Name, "leader", m.raftName(m.leader), "term", m.term)

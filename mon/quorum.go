@@ -24,6 +24,7 @@ type quorum struct {
 	seq      uint64
 	nextPing time.Time
 	outSince time.Time // there is no leader; zero: there is
+	hurry    int       // ticks in which this monitor stands for election
 
 	// Of the leader, or as it told.
 	names []string
@@ -42,7 +43,8 @@ type peer struct {
 }
 
 const (
-	pingEvery = time.Second
+	hurryTicks = 5
+	pingEvery  = time.Second
 	// silence is after how long without a word a monitor is out of quorum.
 	silence = 2500 * time.Millisecond
 )
@@ -294,11 +296,28 @@ func (m *Mon) connected(name string) {
 	}
 }
 
-// disconnected: what is sent to that monitor is lost.
+// disconnected: what is sent to that monitor is lost. If it leads, its process is
+// most likely dead, and this monitor does not wait for its silence.
 func (m *Mon) disconnected(name string) {
+	if m.rn != nil && !m.leading && name != "" && name == m.raftName(m.leader) {
+		m.quorum.hurry = hurryTicks
+	}
 	if id := m.parts.mon.RaftID(name); m.rn != nil && id != 0 && m.leading {
 		m.rn.ReportUnreachable(id)
 		m.snapshotLost(name)
+	}
+}
+
+// hurryUp stands for election before the leader's silence has lasted as long as
+// it may. It does no harm if the leader lives: the others have heard of it and
+// refuse (PreVote), and its next heartbeat ends this.
+func (m *Mon) hurryUp() {
+	m.quorum.hurry--
+	if err := m.rn.ForgetLeader(); err != nil {
+		m.log.Debug("leader is not forgotten", "err", err)
+	}
+	if err := m.rn.Campaign(); err != nil {
+		m.log.Debug("no election", "err", err)
 	}
 }
 

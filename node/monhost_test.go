@@ -326,3 +326,54 @@ func TestStockCephAndMonitors(t *testing.T) {
 		t.Errorf("mon stat: %s", out)
 	}
 }
+
+// Leaders die one after the other while clients write through all monitors; what
+// was answered is there in the end, and no pause is longer than an election.
+func TestLeadersDie(t *testing.T) {
+	t.Parallel()
+	g := newMonGroup(t, "a", "b", "c")
+	all := []string{"a", "b", "c"}
+	g.quorum(all...)
+	acked := 0
+	for round := range 4 {
+		leader := g.quorum(all...)
+		rest := slices.DeleteFunc(slices.Clone(all), func(n string) bool { return n == leader })
+		g.kill(leader)
+		began := time.Now()
+		for i := range 20 {
+			acked++
+			g.must(rest[i%2], "config-key set", "key", "n", "val", fmt.Sprint(acked))
+			if i == 0 {
+				t.Logf("round %d: the first write took %v", round, time.Since(began))
+			}
+			if got := g.must(rest[(i+1)%2], "config-key get", "key", "n"); got != fmt.Sprint(acked) {
+				t.Fatalf("read %q after %d was answered", got, acked)
+			}
+		}
+		g.start(leader)
+	}
+	g.quorum(all...)
+	for _, n := range all {
+		if got := g.must(n, "config-key get", "key", "n"); got != fmt.Sprint(acked) {
+			t.Errorf("mon.%s has %q, want %d", n, got, acked)
+		}
+	}
+}
+
+// A leader that is told to stop lets another one lead first: nobody waits for an
+// election.
+func TestLeaderStops(t *testing.T) {
+	t.Parallel()
+	g := newMonGroup(t, "a", "b", "c")
+	leader := g.quorum("a", "b", "c")
+	rest := slices.DeleteFunc([]string{"a", "b", "c"}, func(n string) bool { return n == leader })
+	h := g.mons[leader]
+	delete(g.mons, leader)
+	if err := h.close(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	g.must(rest[0], "config-key set", "key", "k", "val", "v")
+	t.Logf("a write took %v after the leader stopped", time.Since(began))
+	g.quorum(rest...)
+}
