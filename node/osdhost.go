@@ -248,7 +248,7 @@ func (h *osdHost) serve(ctx context.Context, s *site, name entity.AuthName, key 
 	h.fitMemory()
 	h.osd, err = osd.New(osd.Config{
 		ID: h.id, Public: addrs, Cluster: clusterAddrs, HBFront: h.beats.addrs(heartbeat.Front), HBBack: h.beats.addrs(heartbeat.Back),
-		Features: msgr.SupportedFeatures, Shards: osdShards, Others: len(s.id.OSDs) > 1 || len(s.id.MonHost) > 0, Options: h.options,
+		Features: msgr.SupportedFeatures, Shards: osdShards, Options: h.options,
 		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
 		Location: map[string]string{"root": "default", "host": hostname()},
 		Metadata: osdMetadata(home, addrs, clusterAddrs, h.beats),

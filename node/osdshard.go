@@ -99,11 +99,14 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	for i := range r.Writes {
 		w := &r.Writes[i]
 		// The list is the machine's and will be used again.
-		id, token, replies, peers := w.PG, w.Token, slices.Clone(w.Replies), w.Peers
+		id, token, replies, peers, acks := w.PG, w.Token, slices.Clone(w.Replies), w.Peers, w.Acks
 		err := s.h.store.Submit(w.Txn, func(err error) {
 			if err == nil {
 				for _, m := range replies {
 					s.h.send(m)
+				}
+				for _, m := range acks {
+					s.h.peers.send(m)
 				}
 			}
 			s.in.post(osd.ForPG{PG: id, Event: pg.Committed{Token: token, Err: err}})
@@ -139,6 +142,12 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	}
 	if len(r.Places) > 0 {
 		s.h.in.post(osd.Places{Asks: slices.Clone(r.Places)})
+	}
+	if r.WantUpThru != 0 {
+		s.h.in.post(osd.NeedUpThru{Epoch: r.WantUpThru})
+	}
+	for _, w := range r.WantTemp {
+		s.h.in.post(osd.WantTemp{PG: w.PG, OSDs: w.Acting})
 	}
 	if len(r.Moved) > 0 {
 		s.h.in.post(osd.Moved{Groups: r.Moved})

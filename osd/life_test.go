@@ -142,7 +142,7 @@ func TestWishes(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.makePool(1, 4)
-	h.toMon = nil
+	h.toMon, h.noAlive = nil, true
 	e := h.newest().Epoch
 	pg := func(i uint32) object.PG { return object.PG{Pool: 1, Seed: i} }
 	h.step(NeedUpThru{e})

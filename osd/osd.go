@@ -38,7 +38,6 @@ type Config struct {
 	Location map[string]string // CRUSH location
 	Metadata map[string]string // for "osd metadata"
 	Shards   int
-	Others   bool // the cluster has other OSDs
 	Options  *config.Config
 	Version  Version
 	// Perf prints counters ("perf dump"), the shell's and ours; may be nil.
@@ -223,14 +222,11 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 		o.cfg.Shards = 1
 	}
 	// Monitors let pools have more groups only if all OSDs can split theirs.
-	// The new ones may belong on another OSD, and nothing moves them there yet.
 	o.cfg.Metadata = maps.Clone(o.cfg.Metadata)
 	if o.cfg.Metadata == nil {
 		o.cfg.Metadata = map[string]string{}
 	}
-	if !o.cfg.Others {
-		o.cfg.Metadata["pg_split"] = "true"
-	}
+	o.cfg.Metadata["pg_split"] = "true"
 	if len(o.cfg.Cluster) == 0 {
 		o.cfg.Cluster = o.cfg.Public
 	}
@@ -242,8 +238,9 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	o.slots.SetMost(int(cfg.Options.Int("osd_max_scrubs")))
 	classes := Classes()
 	o.counters = newCounters()
+	sp := &splits{groups: map[object.SPG]uint32{}}
 	for i := range o.cfg.Shards {
-		o.shards = append(o.shards, newShard(i, o.cfg.Shards, cfg.ID, store, o.pgConfig, classes, &o.slots, o.counters))
+		o.shards = append(o.shards, newShard(i, o.cfg.Shards, cfg.ID, store, o.pgConfig, classes, &o.slots, o.counters, sp))
 		o.shards[i].history.limits = o.history
 	}
 	if e := o.super.NewestMap; e > 0 {

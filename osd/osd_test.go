@@ -35,6 +35,9 @@ type house struct {
 	sends   []pg.Send
 	replies []CommandReply
 	notes   []string
+	wants   []Event
+	depth   int
+	noAlive bool // the monitor ignores what is said of who was alive
 	noBoot  bool // the monitor ignores boots
 	stopped bool
 }
@@ -109,13 +112,33 @@ func (h *house) send(from uint32) {
 
 func (h *house) step(ev Event) {
 	h.t.Helper()
+	defer h.enter()()
 	h.now = h.now.Add(time.Millisecond)
 	h.osd.Step(h.now, ev)
 	h.carryOut()
 }
 
+// enter counts how deep in steps we are. What shards want of the monitor it is
+// given when the outermost one has ended: what comes of it is an event of its own.
+func (h *house) enter() (leave func()) {
+	h.depth++
+	return func() {
+		for h.depth == 1 && len(h.wants) > 0 {
+			w := h.wants[0]
+			h.wants = h.wants[1:]
+			h.osd.Step(h.now, w)
+			h.carryOut()
+			h.now = h.now.Add(collect)
+			h.osd.Step(h.now, Tick{})
+			h.carryOut()
+		}
+		h.depth--
+	}
+}
+
 func (h *house) toShard(i int, ev ShardEvent) {
 	h.t.Helper()
+	defer h.enter()()
 	s := h.osd.shards[i]
 	s.Step(h.now, ev)
 	h.carryOutShard(s)
@@ -127,6 +150,7 @@ func (h *house) carryOutShard(s *Shard) {
 	if r.Fatal != nil {
 		h.t.Fatal(r.Fatal)
 	}
+	upThru := NeedUpThru{r.WantUpThru}
 	type fetch struct {
 		from object.SPG
 		id   uint64
@@ -159,6 +183,9 @@ func (h *house) carryOutShard(s *Shard) {
 	}
 	if len(moved) > 0 {
 		h.step(Moved{moved})
+	}
+	if upThru.Epoch > 0 {
+		h.wants = append(h.wants, upThru)
 	}
 	// What was fetched goes to the group that asked.
 	for i := 0; i < len(h.sends); i++ {
@@ -216,6 +243,12 @@ func (h *house) carryOut() {
 
 func (h *house) monitor(m msg.Body) {
 	switch m := m.(type) {
+	case *msg.OSDAlive:
+		if h.noAlive {
+			return
+		}
+		h.propose(func(inc *osdmap.Incremental, cur *osdmap.Map) { inc.NewUpThru[m.ID] = m.Want })
+		h.send(uint32(len(h.maps)))
 	case *msg.OSDBoot:
 		if h.noBoot {
 			return

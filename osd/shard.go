@@ -2,6 +2,7 @@ package osd
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -129,6 +130,13 @@ type Shard struct {
 	// Those that have it now. Each is taken up when what the one before decided
 	// has been carried out.
 	ripe []*pg.FromPeer
+	// Messages for groups that are not here yet, or not gone yet.
+	later map[object.SPG][]*pg.FromPeer
+	// Requests for groups that this OSD is to be the primary of and has not heard
+	// of yet.
+	homeless map[object.SPG][]*pg.Request
+	lately   []*osdmap.Map // the newest maps, oldest first
+	splits   *splits
 	// Sessions that were sent maps, and how new.
 	told map[*pg.Session]uint32
 
@@ -143,11 +151,12 @@ type Shard struct {
 	warned     time.Time
 }
 
-func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry, slots *scrub.Slots, c *counters) *Shard {
+func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Config, classes objclass.Registry, slots *scrub.Slots, c *counters, sp *splits) *Shard {
 	return &Shard{
 		counters: c,
 		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes, Slots: slots, Shard: index, Shards: count},
-		groups: map[object.SPG]*pg.PG{}, waiting: map[*pg.Session]int{}, early: map[int32][]*pg.FromPeer{}, told: map[*pg.Session]uint32{},
+		groups: map[object.SPG]*pg.PG{}, waiting: map[*pg.Session]int{}, early: map[int32][]*pg.FromPeer{},
+		later: map[object.SPG][]*pg.FromPeer{}, homeless: map[object.SPG][]*pg.Request{}, splits: sp, told: map[*pg.Session]uint32{},
 	}
 }
 
@@ -160,7 +169,15 @@ func (s *Shard) Ready() ShardReady {
 	s.taken = true
 	s.extra.Ready = s.env.Ready()
 	s.extra.More = s.extra.More || len(s.ripe) > 0
-	s.extra.Moved = s.extra.Split
+	if s.extra.Moved = s.extra.Split; len(s.extra.Moved) > 0 {
+		// The new ones are known before the old ones no longer stand for them.
+		for _, id := range s.extra.Moved {
+			s.splits.set(id, math.MaxUint32) // on its way
+		}
+		for id, p := range s.groups {
+			s.splits.set(id, p.Info().Groups)
+		}
+	}
 	return s.extra
 }
 
@@ -286,6 +303,12 @@ func (s *Shard) request(now time.Time, r *pg.Request) {
 	}
 	s.share(r.Session, r.Op.Epoch)
 	p := s.groups[r.Op.PG]
+	if p == nil && s.maps.Map.PGToUpActing(r.Op.PG.PG).ActingPrimary == s.env.Whoami {
+		// Ours, but nobody has told us yet what there is of it.
+		r.Stage = pg.StageWaitPG
+		s.homeless[r.Op.PG] = append(s.homeless[r.Op.PG], r)
+		return
+	}
 	if p == nil {
 		// Not ours, by our map. The client sends it again when it has that.
 		s.env.Drop(r)
@@ -325,6 +348,19 @@ func (s *Shard) ripen() {
 	}
 }
 
+// dropLater forgets messages for groups of pools that are gone.
+func (s *Shard) dropLater() {
+	for id, list := range s.later {
+		if s.maps.Map.Pools[id.Pool] != nil {
+			continue
+		}
+		for _, m := range list {
+			m.Release()
+		}
+		delete(s.later, id)
+	}
+}
+
 // takeRipe takes up the first of them. It reports whether there was one.
 func (s *Shard) takeRipe(now time.Time) bool {
 	if len(s.ripe) == 0 {
@@ -333,14 +369,62 @@ func (s *Shard) takeRipe(now time.Time) bool {
 	m := s.ripe[0]
 	s.ripe[0] = nil
 	s.ripe = s.ripe[1:]
-	p := s.groups[m.Body.PG]
-	if p == nil {
+	s.peerMessage(now, m)
+	return true
+}
+
+// peerMessage gives a message to its group. One that a message is for and that is
+// not here may have to be: a copy elsewhere tells this OSD that it is its primary,
+// or the primary that it is a member.
+func (s *Shard) peerMessage(now time.Time, m *pg.FromPeer) {
+	id := m.Body.PG
+	p := s.groups[id]
+	if p != nil && p.Removing() && pg.PeerKind(m.Body.Kind) == pg.PeerLog {
+		// What is being removed must be gone first.
+		s.later[id] = append(s.later[id], m)
+		return
+	}
+	if p == nil || p.Removing() {
+		switch {
+		case pg.PeerKind(m.Body.Kind) == pg.PeerQuery:
+			if s.splits.forming(s.maps.Map, id) {
+				s.later[id] = append(s.later[id], m)
+				return
+			}
+			s.env.DoesNotExist(m, s.maps.Map.Epoch)
+		case p == nil && !s.splits.forming(s.maps.Map, id):
+			s.receive(now, m)
+			return
+		}
 		m.Release()
-		return true
+		return
 	}
 	s.step(now, p, m)
-	s.reap(m.Body.PG, p)
-	return true
+	s.reap(id, p)
+}
+
+// receive makes the group that a message is for, if there is to be one.
+func (s *Shard) receive(now time.Time, m *pg.FromPeer) {
+	p := pg.Receive(&s.env, m, s.maps.Map, now)
+	if p == nil {
+		m.Release()
+		return
+	}
+	s.enter(p)
+	s.ripe = append([]*pg.FromPeer{m}, s.ripe...)
+}
+
+// enter takes a new group in, and what waited for it.
+func (s *Shard) enter(p *pg.PG) {
+	id := p.ID()
+	s.groups[id] = p
+	s.splits.set(id, p.Info().Groups)
+	s.ripe = append(s.ripe, s.later[id]...)
+	delete(s.later, id)
+	for _, r := range s.homeless[id] {
+		s.env.Requeue(r)
+	}
+	delete(s.homeless, id)
 }
 
 // resume takes up one of the messages and requests that were held back: what it decides must
@@ -349,7 +433,9 @@ func (s *Shard) resume(now time.Time) {
 	if s.takeRipe(now) {
 		return
 	}
-	if r := s.env.Next(); r != nil {
+	if m := s.env.NextPeer(); m != nil {
+		s.peerMessage(now, m)
+	} else if r := s.env.Next(); r != nil {
 		s.request(now, r)
 	}
 }
@@ -366,6 +452,8 @@ func (s *Shard) share(to *pg.Session, has uint32) {
 
 func (s *Shard) newMaps(now time.Time, in NewMaps) {
 	s.maps = in.Maps
+	s.lately = append(s.lately, in.List...)
+	s.lately = slices.Delete(s.lately, 0, max(0, len(s.lately)-keepLately))
 	ids := s.ids()
 	for i, m := range in.List {
 		behind := i < len(in.List)-1
@@ -376,6 +464,8 @@ func (s *Shard) newMaps(now time.Time, in NewMaps) {
 	for _, id := range ids {
 		s.reap(id, s.groups[id])
 	}
+	s.dropHomeless()
+	s.dropLater()
 	s.instantiate(now)
 	s.ripen()
 	s.unpark()
@@ -391,23 +481,48 @@ func (s *Shard) unpark() {
 	}
 }
 
-// instantiate makes the groups that this OSD is the primary of and does not have.
+// keepLately is how many maps a shard remembers: pools are made of those.
+const keepLately = 64
+
+// instantiate makes the groups of new pools that this OSD is the primary of. A
+// pool is new in the first map that has it; if that is not among those that the
+// shard has seen, others may have made the group before, and it waits to hear of
+// it.
 func (s *Shard) instantiate(now time.Time) {
 	m := s.maps.Map
 	for _, pool := range slices.Sorted(maps.Keys(m.Pools)) {
 		p := m.Pools[pool]
+		if !p.Has(osdmap.PoolFlagCreating) {
+			continue
+		}
+		first := len(s.lately)
+		for first > 0 && s.lately[first-1].Pools[pool] != nil {
+			first--
+		}
+		if first == 0 && s.lately[0].Epoch > 1 {
+			continue
+		}
 		for seed := range p.PGNum {
 			g := object.PG{Pool: pool, Seed: seed}
 			id := object.SPG{PG: g, Shard: object.NoShard}
 			if ShardOf(g, s.count) != s.index || s.groups[id] != nil || m.PGToUpActing(g).ActingPrimary != s.env.Whoami {
 				continue
 			}
-			if p.Has(osdmap.PoolFlagCreating) {
-				s.groups[id] = pg.Create(&s.env, id, m, now)
-			} else {
-				s.groups[id] = pg.Missing(&s.env, id, m, now)
-			}
+			s.enter(pg.Create(&s.env, id, s.lately[first:], now))
 		}
+	}
+}
+
+// dropHomeless forgets requests for groups that are others' by the newest map.
+func (s *Shard) dropHomeless() {
+	for id, list := range s.homeless {
+		if s.maps.Map.PGToUpActing(id.PG).ActingPrimary == s.env.Whoami {
+			continue
+		}
+		for _, r := range list {
+			s.env.Drop(r)
+		}
+		delete(s.homeless, id)
 	}
 }
 
@@ -415,6 +530,9 @@ func (s *Shard) instantiate(now time.Time) {
 func (s *Shard) reap(id object.SPG, p *pg.PG) {
 	if p.Gone() {
 		delete(s.groups, id)
+		s.splits.set(id, 0)
+		s.ripe = append(s.ripe, s.later[id]...)
+		delete(s.later, id)
 	}
 }
 
@@ -428,22 +546,19 @@ func (s *Shard) load(now time.Time, id object.SPG) error {
 	// on with it.
 	if !p.Info().Forming {
 		s.groups[id] = p
+		s.splits.set(id, p.Info().Groups)
 	}
 	return nil
 }
 
-// adopt loads a group while the shard runs. Until now there may have been one in
-// its place that could serve nobody.
+// adopt loads a group while the shard runs.
 func (s *Shard) adopt(now time.Time, id object.SPG) {
 	p, err := pg.Load(&s.env, id, now)
 	if err != nil {
 		s.env.Fail(err)
 		return
 	}
-	if was := s.groups[id]; was != nil {
-		p.TakeBackoffs(was)
-	}
-	s.groups[id] = p
+	s.enter(p)
 	if s.maps != nil {
 		s.step(now, p, pg.MapChange{Map: s.maps.Map})
 	}
@@ -457,6 +572,17 @@ func (s *Shard) sessionClosed(now time.Time, in pg.SessionClosed) {
 		return r.Session == in.Session
 	})
 	delete(s.waiting, in.Session)
+	for id, list := range s.homeless {
+		list = slices.DeleteFunc(list, func(r *pg.Request) bool {
+			if r.Session == in.Session {
+				s.env.Drop(r)
+			}
+			return r.Session == in.Session
+		})
+		if s.homeless[id] = list; len(list) == 0 {
+			delete(s.homeless, id)
+		}
+	}
 	delete(s.told, in.Session)
 	s.env.DropSession(in.Session)
 	for _, id := range s.ids() {
@@ -486,6 +612,11 @@ func (s *Shard) tick(now time.Time) {
 func (s *Shard) requests(f func(*pg.Request)) {
 	for _, r := range s.parked {
 		f(r)
+	}
+	for _, queue := range s.homeless {
+		for _, r := range queue {
+			f(r)
+		}
 	}
 	for _, p := range s.groups {
 		p.Requests(f)

@@ -101,7 +101,7 @@ func (h *osdHost) start() {
 	var err error
 	h.osd, err = osd.New(osd.Config{
 		ID: h.id, Public: h.addrs, Cluster: h.cluster, HBFront: h.beats.addrs[heartbeat.Front], HBBack: h.beats.addrs[heartbeat.Back],
-		Features: msgr.SupportedFeatures, Shards: osdShards, Others: w.plan.OSDs > 1, Options: h.options,
+		Features: msgr.SupportedFeatures, Shards: osdShards, Options: h.options,
 		Class: "ssd", Weight: 0x10000, Location: map[string]string{"root": "default", "host": fmt.Sprintf("host%d", h.id)},
 		Version: osd.Version{Version: "16.2.15", Release: "pacific", Type: "stable"},
 	}, h.disk, h.p.clock())
@@ -392,10 +392,13 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	r := s.s.Ready()
 	for i := range r.Writes {
 		w := &r.Writes[i]
-		id, token, replies, peers := w.PG, w.Token, slices.Clone(w.Replies), w.Peers
+		id, token, replies, peers, acks := w.PG, w.Token, slices.Clone(w.Replies), w.Peers, w.Acks
 		err := h.disk.Submit(w.Txn, func(err error) {
 			for _, m := range replies {
 				h.send(m)
+			}
+			for _, m := range acks {
+				h.tell(m)
 			}
 			s.loop.post(osd.ForPG{PG: id, Event: pg.Committed{Token: token, Err: err}})
 		})
@@ -427,6 +430,12 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	}
 	if len(r.Places) > 0 {
 		h.loop.post(osd.Places{Asks: slices.Clone(r.Places)})
+	}
+	if r.WantUpThru != 0 {
+		h.loop.post(osd.NeedUpThru{Epoch: r.WantUpThru})
+	}
+	for _, w := range r.WantTemp {
+		h.loop.post(osd.WantTemp{PG: w.PG, OSDs: w.Acting})
 	}
 	if len(r.Moved) > 0 {
 		h.loop.post(osd.Moved{Groups: slices.Clone(r.Moved)})

@@ -92,7 +92,7 @@ func (r *Request) ID() object.ReqID { return r.id }
 func (p *PG) discard(r *Request) bool {
 	op := r.Op
 	switch {
-	case p.broken != nil, p.role == roleStray, p.role == roleGone:
+	case p.broken != nil, p.role == roleStray, p.role == roleReplica, p.role == roleGone:
 		return true
 	case op.PG != p.id || op.Locator.Pool != p.id.Pool:
 		return true
@@ -116,6 +116,12 @@ func (p *PG) request(now time.Time, r *Request) {
 		p.backoff(r)
 		return
 	}
+	if p.laggy(now) {
+		r.Stage = StageWaitReadable
+		p.lagging = append(p.lagging, r)
+		p.announce(now)
+		return
+	}
 	n, err := p.nature(r.Op.Ops)
 	if err != nil {
 		p.refuse(r, err)
@@ -127,6 +133,10 @@ func (p *PG) request(now time.Time, r *Request) {
 		return
 	}
 	if n.pg {
+		if o, missing := p.anyMissing(); missing {
+			p.waitFor(now, o, r) // a listing needs all of them
+			return
+		}
 		p.groupRequest(now, r)
 		return
 	}
@@ -157,10 +167,16 @@ func (p *PG) request(now time.Time, r *Request) {
 			p.refuse(r, err)
 			return
 		}
-		if t := p.log.find(r.id); t != nil {
-			p.again(r, t)
-			return
-		}
+	}
+	// Also before a request is answered that was done before: what it did must be
+	// on all members.
+	if head := r.Op.Object().Head(); p.absent(head) || (writes || r.Op.Flags&msg.FlagRWOrdered != 0) && p.degraded(head) {
+		p.waitFor(now, head, r)
+		return
+	}
+	if t := p.log.Find(r.id); writes && t != nil {
+		p.again(r, t)
+		return
 	}
 	if err := checkSnapDir(r.Op); err != nil {
 		p.refuse(r, err)

@@ -50,7 +50,7 @@ func TestDroppedWithoutAWord(t *testing.T) {
 	w.silent("another pool", r)
 
 	old := w.request("o", 0, 0, opRead(0, 0))
-	w.next(func(m *osdmap.Map) { m.PGTemp[w.pg.id.PG] = []int32{1} })
+	w.next(func(m *osdmap.Map) { m.PGUpmap[w.pg.id.PG] = []int32{1} })
 	w.silent("not the primary any more", w.request("o", 0, 0, opRead(0, 0)))
 	w.next(func(*osdmap.Map) {})
 	w.silent("of an interval before", old)
@@ -321,7 +321,7 @@ func TestCopyInterrupted(t *testing.T) {
 		t.Fatalf("%+v", w.fetches)
 	}
 	w.step(Fetched{ID: w.fetches[0].ID, Reply: copyReply(t, 9)})
-	w.next(func(m *osdmap.Map) { m.PGTemp[w.pg.id.PG] = []int32{1} })
+	w.next(func(m *osdmap.Map) { m.PGUpmap[w.pg.id.PG] = []int32{1} })
 	w.next(func(*osdmap.Map) {})
 	w.step(Fetched{ID: w.fetches[1].ID, Reply: copyReply(t, 9)})
 	if len(w.replies) != 0 {

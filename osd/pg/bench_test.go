@@ -2,6 +2,7 @@ package pg
 
 import (
 	"fmt"
+	"github.com/pulpo-storage/pulpo/osdmap"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func (s *nullStore) Stat(objstore.Coll, object.ID) (objstore.Info, error) {
 func benchPG(b *testing.B, s objstore.Store) (*PG, *Env, *Session) {
 	m := testMap(b, nil)
 	env := &Env{Store: s, Config: DefaultConfig(), Classes: objclass.Registry{}}
-	p := Create(env, object.SPG{PG: object.PG{Pool: testPool}, Shard: object.NoShard}, m, time.Now())
+	p := Create(env, object.SPG{PG: object.PG{Pool: testPool}, Shard: object.NoShard}, []*osdmap.Map{m}, time.Now())
 	env.Ready()
 	p.Step(time.Now(), Committed{Token: 1})
 	env.Ready()

@@ -7,6 +7,7 @@ import (
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -102,7 +103,7 @@ func returns(r *Request) []OpReturn {
 	list := make([]OpReturn, len(r.Op.Ops))
 	for i := range r.Op.Ops {
 		op := &r.Op.Ops[i]
-		list[i] = OpReturn{op.Result, append([]byte(nil), op.Out.Bytes()...)}
+		list[i] = OpReturn{Result: op.Result, Out: append([]byte(nil), op.Out.Bytes()...)}
 	}
 	return list
 }
@@ -199,29 +200,29 @@ func (p *PG) logEntry(txn *objstore.Txn, t *Entry, e *wire.Encoder, skip int) {
 	cfg := p.env.Config
 	p.info.LastUpdate = t.Version
 	p.info.LastUserVersion = max(p.info.LastUserVersion, t.UserVersion)
-	p.log.append(t)
+	p.log.Append(t)
 	p.changed = true
 	p.scrubSees(t.Object)
-	if n := len(p.log.entries) - cfg.LogEntries - cfg.DupsTracked; n >= cfg.LogTrim || n > 0 && cfg.LogTrim <= 1 {
+	if n := len(p.log.Entries) - cfg.LogEntries - cfg.DupsTracked; n >= cfg.LogTrim || n > 0 && cfg.LogTrim <= 1 {
 		p.trimLog(txn, cfg)
 	}
-	t.encode(e, &p.info)
-	txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: logKey(t.Version), Value: e.Bytes()[skip:]}})
+	t.Encode(e, &p.info)
+	txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: pglog.Key(t.Version), Value: e.Bytes()[skip:]}})
 }
 
 // trimLog moves the tail up. What is below keeps its request ids only, and
 // below those everything goes.
 func (p *PG) trimLog(txn *objstore.Txn, cfg *Config) {
-	tail, drop := p.log.trimmed(cfg.LogEntries, cfg.DupsTracked)
+	tail, drop := p.log.Trimmed(cfg.LogEntries, cfg.DupsTracked)
 	if tail.Compare(p.info.LogTail) > 0 {
-		was := p.log.above(p.info.LogTail)
+		was := p.log.Above(p.info.LogTail)
 		p.info.LogTail = tail
-		for _, t := range p.log.entries[was:p.log.above(tail)] {
+		for _, t := range p.log.Entries[was:p.log.Above(tail)] {
 			t.Object = object.ID{}
 		}
 	}
 	if drop > 0 {
-		p.log.drop(drop)
-		txn.OmapRmRange(p.coll, p.meta, logPrefix, logKey(p.log.entries[0].Version))
+		p.log.Drop(drop)
+		txn.OmapRmRange(p.coll, p.meta, logPrefix, pglog.Key(p.log.Entries[0].Version))
 	}
 }

@@ -106,19 +106,21 @@ func (Tick) event()          {}
 type Stage uint8
 
 const (
-	StageQueued     Stage = iota // with the shell
-	StageWaitMap                 // needs a newer map
-	StageWaitPG                  // the group is not active
-	StageWaitObject              // another request works on the object
-	StageFetching                // reads an object of another group
-	StageWaitScrub               // the object is being scrubbed
-	StageCommitting              // its transaction is on its way to the disk
-	StageWaitCommit              // answered, once what it saw is durable
+	StageQueued       Stage = iota // with the shell
+	StageWaitMap                   // needs a newer map
+	StageWaitPG                    // the group is not active
+	StageWaitObject                // another request works on the object
+	StageFetching                  // reads an object of another group
+	StageWaitScrub                 // the object is being scrubbed
+	StageCommitting                // its transaction is on its way to the disk
+	StageWaitRecovery              // the object is being copied
+	StageWaitReadable              // the primary has no lease
+	StageWaitCommit                // answered, once what it saw is durable
 	StageDone
 )
 
 var stageNames = [...]string{"queued for pg", "waiting for map", "waiting for peered", "waiting for rw locks",
-	"waiting for fetch", "waiting for scrub", "waiting for commit", "waiting for ondisk", "done"}
+	"waiting for fetch", "waiting for scrub", "waiting for commit", "waiting for missing object", "waiting for readable", "waiting for ondisk", "done"}
 
 // String is the flag point that Ceph would name.
 func (s Stage) String() string { return stageNames[s] }
@@ -140,6 +142,11 @@ type Ready struct {
 	Split []object.SPG
 	// Places are wishes for the OSD, which answers each with a [Place], some time.
 	Places []PlaceAsk
+	// WantUpThru: not zero if groups need it on record that this OSD was alive in
+	// that epoch (MOSDAlive).
+	WantUpThru uint32
+	// WantTemp are groups that need other members than they have (MOSDPGTemp).
+	WantTemp []WantTemp
 	// Done are requests that are finished, for the history of requests.
 	Done []*Request
 	// Notes are worth a line in the log.
@@ -161,6 +168,13 @@ type Write struct {
 	Txn     *objstore.Txn
 	Replies []Send
 	Peers   []PeerSend
+	Acks    []PeerSend // to be sent when it is durable, as Replies
+}
+
+// WantTemp is who should act for a group; none: those that CRUSH gives.
+type WantTemp struct {
+	PG     object.PG
+	Acting []int32
 }
 
 // PeerSend is a message to the copy of a group on another OSD. The body's buffers

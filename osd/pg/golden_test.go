@@ -19,6 +19,7 @@ import (
 	"github.com/pulpo-storage/pulpo/osd/objclass/lock"
 	"github.com/pulpo-storage/pulpo/osd/objclass/refcount"
 	"github.com/pulpo-storage/pulpo/osd/objclass/version"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
 	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
 )
@@ -119,11 +120,11 @@ func goldenWorld(t *testing.T, p *pair, readable map[string][]byte) *world {
 		m.Epoch = p.want.Epoch
 		pp := m.Pools[testPool]
 		delete(m.Pools, testPool)
-		delete(m.PGTemp, object.PG{Pool: testPool})
+		delete(m.PGUpmap, object.PG{Pool: testPool})
 		pp.PGNum, pp.PGPNum = groups, groups
 		m.Pools[pool] = pp
 		m.PoolNames[pool] = "pool"
-		m.PGTemp[p.req.PG.PG] = []int32{0}
+		m.PGUpmap[p.req.PG.PG] = []int32{0}
 		if p.req.Ops[0].Code == msg.OpCopyFrom {
 			m.Pools[2] = pp // where the source is
 		}
@@ -135,7 +136,7 @@ func goldenWorld(t *testing.T, p *pair, readable map[string][]byte) *world {
 	w.store = newStepped()
 	classes := objclass.Registry{"lock": lock.Class(), "version": version.Class(), "refcount": refcount.Class(), "hello": hello.Class()}
 	w.env = &Env{Whoami: 0, Store: w.store, Config: DefaultConfig(), Classes: classes}
-	w.pg = Create(w.env, p.req.PG, w.m, w.now)
+	w.pg = Create(w.env, p.req.PG, []*osdmap.Map{w.m}, w.now)
 	w.pg.info.History = History{}
 	w.carryOut()
 	if p.exists() && p.want.Result != -108 && !p.req.Ops[0].Code.IsPG() {
@@ -158,7 +159,7 @@ func goldenWorld(t *testing.T, p *pair, readable map[string][]byte) *world {
 			i.LastUpdate = p.want.BadReplay
 		}
 	}
-	w.pg.log, w.pg.committed = log{}, object.Version{}
+	w.pg.log, w.pg.committed = pglog.Log{}, object.Version{}
 	if p.req.Ops[0].Code == msg.OpNotify {
 		w.env.notifies = wire.NewDecoder(p.want.Ops[0].Out.Bytes()).U32() - 1
 	}

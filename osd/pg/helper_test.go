@@ -43,10 +43,10 @@ func testMap(t testing.TB, change func(*osdmap.Map)) *osdmap.Map {
 	m := osdmap.New()
 	m.Epoch = 10
 	m.MaxOSD = 2
-	for range 2 {
+	for _, thru := range []uint32{1 << 30, 0} {
 		m.State = append(m.State, osdmap.StateExists|osdmap.StateUp)
 		m.Weight = append(m.Weight, osdmap.WeightIn)
-		m.Info = append(m.Info, osdmap.Info{})
+		m.Info = append(m.Info, osdmap.Info{UpFrom: 1, UpThru: thru}) // osd.0 need not ask for it
 		m.XInfo = append(m.XInfo, osdmap.XInfo{})
 		m.UUID = append(m.UUID, entity.UUID{})
 		m.ClientAddrs = append(m.ClientAddrs, nil)
@@ -60,7 +60,7 @@ func testMap(t testing.TB, change func(*osdmap.Map)) *osdmap.Map {
 	p.Flags |= osdmap.PoolFlagNoScrub | osdmap.PoolFlagNoDeepScrub
 	m.Pools[testPool] = p
 	m.PoolNames[testPool] = "pool"
-	m.PGTemp[object.PG{Pool: testPool}] = []int32{0}
+	m.PGUpmap[object.PG{Pool: testPool}] = []int32{0}
 	if change != nil {
 		change(m)
 	}
@@ -75,7 +75,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, store: memstore.NewStepped(), m: testMap(t, nil), now: time.Unix(1700000000, 0), replies: map[uint64]*msg.OSDOpReply{}}
 	w.sess = &Session{Name: entity.Name{Type: entity.Client, Num: 4100}}
 	w.env = &Env{Whoami: 0, Store: w.store, Config: DefaultConfig(), Classes: objclass.Registry{}}
-	w.pg = Create(w.env, object.SPG{PG: object.PG{Pool: testPool}, Shard: object.NoShard}, w.m, w.now)
+	w.pg = Create(w.env, object.SPG{PG: object.PG{Pool: testPool}, Shard: object.NoShard}, []*osdmap.Map{w.m}, w.now)
 	w.carryOut()
 	return w
 }

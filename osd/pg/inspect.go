@@ -5,6 +5,7 @@ import (
 
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
 )
 
 // Check panics if an invariant of the package comment does not hold; tests and
@@ -14,7 +15,7 @@ func (p *PG) Check() { p.check() }
 // Logged reports whether a store has the log entry of a version of a group.
 func Logged(s objstore.Store, id object.SPG, v object.Version) (bool, error) {
 	meta := object.ID{Pool: id.Pool, Hash: id.Seed, Snap: object.NoSnap}
-	key := logKey(v)
+	key := pglog.Key(v)
 	m, err := s.OmapGet(objstore.PGColl(id), meta, []string{key})
 	if err != nil {
 		return false, fmt.Errorf("pg %v: log: %w", id, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
 	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
 )
@@ -35,6 +36,9 @@ func (p *PG) takeMap(m *osdmap.Map) {
 func (p *PG) onMap(now time.Time, in MapChange) {
 	m := in.Map
 	if p.broken != nil || p.role == roleGone || p.osdmap != nil && m.Epoch <= p.osdmap.Epoch {
+		if p.role == roleGone && len(p.flights) == 0 {
+			p.removeMore()
+		}
 		return
 	}
 	if p.osdmap == nil && m.Epoch < p.info.Epoch {
@@ -46,13 +50,19 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 	case p.pool == nil:
 		p.remove(now)
 		return
-	case oldMap == nil && m.Epoch == p.info.Epoch:
-		p.unsettled = true // the group was here before, in this interval
+	case oldMap == nil:
+		p.first = m.Epoch
+		if p.unsettled = true; m.Epoch == p.info.Epoch {
+			p.assumePromises(now) // the group was here before, in this interval
+			break
+		}
+		fallthrough
 	default:
 		p.noteFull(oldMap, oldPool)
 		// Between maps that do not follow each other anything may have been.
 		gap := oldPool == nil || m.Epoch != oldMap.Epoch+1
 		if gap || p.changedInterval(&old, oldPool) {
+			p.pastInterval(&old, oldPool, oldMap)
 			p.newInterval(&old, oldPool, gap)
 		}
 	}
@@ -62,17 +72,31 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 		var txn objstore.Txn
 		p.begin(now, &txn)
 	case p.unsettled:
-		p.settle(now)
+		p.settle(now, new(objstore.Txn))
 	default:
 		p.dropBlocklisted(now)
 		p.refetch()
 		p.checkTrim(now)
 		p.checkScrub(now)
-		if p.created && m.Epoch-p.info.Epoch > rememberEvery {
+		before := p.nextToken
+		p.mapInInterval(now)
+		if p.created && p.nextToken == before && m.Epoch-p.info.Epoch > rememberEvery {
 			txn := new(objstore.Txn)
 			p.writeInfo(txn)
-			p.submit(txn, nil, nil, object.Version{}, undo{})
+			p.submitLocal(txn)
 		}
+	}
+}
+
+// pastInterval remembers the interval that has ended, if something may have been
+// acknowledged in it.
+func (p *PG) pastInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, oldMap *osdmap.Map) {
+	if oldPool == nil {
+		return
+	}
+	was := pglog.Placement{Mapping: *old, Size: oldPool.Size, MinSize: oldPool.MinSize, PGNum: oldPool.PGNum}
+	if was.MaybeWentRW(p.interval(), oldMap, &p.info.History) {
+		p.past.Add(pglog.Interval{First: p.interval(), Last: p.osdmap.Epoch - 1, Acting: old.Acting, Primary: old.ActingPrimary})
 	}
 }
 
@@ -113,87 +137,106 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 	p.dropWatches()
 	p.dropWaiting()
 	p.forgetScrubs()
-	p.role = roleStray
+	p.dropReplies()
+	p.dropRecovery()
+	p.role, p.peering = roleStray, peering{}
+	p.untold, p.nextLease = nil, time.Time{}
+	p.wantTemp, p.heard, p.refusing = nil, false, false
 	p.trim.failed = false
 	p.unsettled = true
 }
 
 // begin settles what the group is in the present interval and writes its info.
 func (p *PG) begin(now time.Time, txn *objstore.Txn) *flight {
-	p.settle(now)
+	p.settle(now, txn)
 	p.writeInfo(txn)
-	return p.submit(txn, nil, nil, object.Version{}, undo{})
+	f := p.submitLocal(txn)
+	f.must, p.merged = p.merged, false
+	return f
 }
 
 // writeInfo adds the group's info to a transaction.
 func (p *PG) writeInfo(txn *objstore.Txn) {
 	p.info.Epoch = p.osdmap.Epoch
-	txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: infoKey, Value: wire.Marshal(&p.info)}})
+	p.dirty = false
+	p.updateComplete()
+	txn.OmapSet(p.coll, p.meta, []objstore.KV{
+		{Key: infoKey, Value: wire.Marshal(&p.info)}, {Key: pastKey, Value: wire.Marshal(&p.past)},
+	})
 }
 
-// settle decides what the group is to its clients now.
-func (p *PG) settle(now time.Time) {
-	was := p.State()
+// settle decides what the group is now. What is to be written down is staged.
+func (p *PG) settle(now time.Time, txn *objstore.Txn) {
 	p.unsettled = false
-	h := &p.info.History
-	me := p.env.Whoami
 	switch {
 	case p.created && (p.info.SplitTo != 0 || p.pool.PGNum > p.info.Groups):
 		p.beginSplit()
-	case p.mapping.ActingPrimary != me:
+	case p.mapping.ActingPrimary != p.env.Whoami:
 		p.role = roleStray
-	case !p.created:
-		p.role = roleDown
-	case len(p.mapping.Acting) != 1 || p.pool.MinSize > 1:
-		// More than one replica, or fewer than there must be.
-		p.role = rolePeering
-	default:
-		p.role = roleActive
-		h.LastEpochStarted = p.osdmap.Epoch
-		h.LastIntervalStarted = h.SameIntervalSince
-		if p.pool.Size == 1 {
-			h.LastEpochClean = p.osdmap.Epoch
-			h.LastIntervalClean = h.SameIntervalSince
+		if p.created {
+			p.notify(now, false)
 		}
+	default:
+		p.startPeering(now, txn)
 	}
-	p.stamps.enter(now, p.State())
+	p.takeDeferred()
 	p.changed = true
 	p.checkTrim(now)
 	p.checkScrub(now)
-	switch p.role {
-	case roleActive:
-		p.loadWatches(now)
-		p.unblock()
-	case roleStray:
+	if p.role == roleStray {
 		clear(p.backoffs)
 	}
-	if was != p.State() {
-		p.note(NoteInfo, "is "+p.State().String(), nil)
-	}
+	p.announce(now)
 }
 
 // State is what the group is, in the words of "pg stat".
 func (p *PG) State() msg.PGState {
 	var s msg.PGState
+	few := p.pool != nil && len(p.mapping.Acting) < int(p.pool.Size)
+	if few && p.isPrimary() {
+		s |= msg.PGUndersized
+	}
 	switch p.role {
-	case roleDown:
-		return msg.PGDown
 	case roleSplitting:
 		return msg.PGPeering
-	case rolePeering:
-		s = msg.PGPeering
-		if len(p.mapping.Acting) < int(p.pool.MinSize) {
-			s = msg.PGUndersized | msg.PGPeered
+	case rolePeering, roleActive:
+	case roleReplica:
+		return msg.PGActive
+	default:
+		return msg.PGStale
+	}
+	if !slices.Equal(p.mapping.Acting, p.mapping.Up) {
+		s |= msg.PGRemapped
+	}
+	if p.info.History.EpochCreated == p.info.History.EpochPoolCreated && p.info.History.LastEpochStarted == 0 {
+		s |= msg.PGCreating
+	}
+	switch p.peering.state {
+	case stateDown:
+		return s | msg.PGDown
+	case stateIncomplete:
+		return s | msg.PGIncomplete
+	case stateActivating:
+		return s | msg.PGActivating
+	case stateActive:
+	default:
+		return s | msg.PGPeering
+	}
+	switch {
+	case p.role == roleActive:
+		s |= msg.PGActive
+		if len(p.lagging) > 0 {
+			s |= msg.PGLaggy
 		}
-		return s
-	case roleActive:
-		s = msg.PGActive
-		if len(p.mapping.Acting) < int(p.pool.Size) {
-			return s | msg.PGUndersized | msg.PGDegraded | p.scrub.stateOf()
-		}
+	case len(p.mapping.Acting) >= int(p.pool.MinSize):
+		s |= msg.PGActive | msg.PGWait
+	default:
+		s |= msg.PGPeered
+	}
+	if p.clean() {
 		return s | msg.PGClean | p.trimState() | p.scrub.stateOf()
 	}
-	return msg.PGStale
+	return s | p.recoveryState() | p.scrub.stateOf()
 }
 
 // dropWaiting forgets all requests that wait; their clients send them again.
@@ -208,6 +251,10 @@ func (p *PG) dropWaiting() {
 		o.waiting = nil
 	}
 	p.dropHeld(nil)
+	for _, r := range p.lagging {
+		p.drop(r)
+	}
+	p.lagging = nil
 	// What is under way to the disk may still be answered: it will be durable,
 	// here, and a client that sends it again gets the answer from the log. In an
 	// interval of another primary it must not be said.
@@ -265,10 +312,37 @@ func (p *PG) remove(now time.Time) {
 	p.role = roleGone
 	p.stopTrim(now)
 	p.stamps.enter(now, p.State())
-	p.removal = object.MinID
 	p.note(NoteInfo, "is being removed, its pool is gone", nil)
-	if len(p.flights) == 0 {
-		p.removeMore()
+	p.beginRemoval()
+}
+
+// removeStray begins to take a copy away that is not needed any more.
+func (p *PG) removeStray(now time.Time) {
+	p.dropWaiting()
+	p.forgetContexts()
+	p.role = roleGone
+	p.stopTrim(now)
+	p.note(NoteInfo, "is being removed, others have all of it", nil)
+	p.beginRemoval()
+}
+
+// removedKey marks a group of which not all may be there any more.
+const removedKey = "gone"
+
+// beginRemoval notes first that what is here is not to be believed.
+func (p *PG) beginRemoval() {
+	p.removal = object.MinID
+	p.dropReplies()
+	p.dropRecovery()
+	p.peering, p.untold = peering{}, nil
+	for _, m := range p.deferred {
+		m.Release()
+	}
+	p.deferred = nil
+	if p.created {
+		txn := new(objstore.Txn)
+		txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: removedKey}})
+		p.submitLocal(txn)
 	}
 }
 
@@ -286,12 +360,15 @@ func (p *PG) removeMore() {
 	}
 	txn := new(objstore.Txn)
 	for _, id := range ids {
-		txn.Remove(p.coll, id)
+		if id != p.meta {
+			txn.Remove(p.coll, id)
+		}
 	}
 	p.removal = next
 	if next.Max {
+		txn.Remove(p.coll, p.meta)
 		txn.RemoveColl(p.coll)
 		p.created = false
 	}
-	p.submit(txn, nil, nil, object.Version{}, undo{})
+	p.submitLocal(txn)
 }

@@ -192,7 +192,7 @@ func TestChecksums(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	var e wire.Encoder
-	(&Entry{Kind: EntryModify, Object: object.New(1, "n", "k", "o"), Returns: []OpReturn{{1, []byte("x")}}}).encode(&e, &Info{})
+	(&Entry{Kind: EntryModify, Object: object.New(1, "n", "k", "o"), Returns: []OpReturn{{Result: 1, Out: []byte("x")}}}).Encode(&e, &Info{})
 	f.Add(e.Bytes())
 	f.Add(wire.Marshal(&Info{PG: object.SPG{Shard: object.NoShard}}))
 	f.Add(wire.Marshal(&ObjectInfo{Size: 7}))

@@ -12,6 +12,7 @@ import (
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
 	"github.com/pulpo-storage/pulpo/osd/scrub"
 	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
@@ -37,8 +38,10 @@ type Env struct {
 	ready Ready
 	taken bool
 	again []*Request // to be taken up again, in order
-	exec  execution  // of the step that runs; kept for its space
-	trims trims
+	// Messages of other OSDs that were held back, to be given to their groups.
+	againPeer []*FromPeer
+	exec      execution // of the step that runs; kept for its space
+	trims     trims
 
 	notifies uint32 // that were begun
 }
@@ -47,7 +50,7 @@ type Env struct {
 func (e *Env) Ready() Ready {
 	e.renew()
 	e.taken = true
-	e.ready.More = len(e.again) > 0
+	e.ready.More = len(e.again)+len(e.againPeer) > 0
 	return e.ready
 }
 
@@ -70,6 +73,17 @@ func (e *Env) Next() *Request {
 	return r
 }
 
+// NextPeer takes the first message of another OSD that is to be taken up again;
+// nil if there is none. It comes before requests.
+func (e *Env) NextPeer() *FromPeer {
+	if len(e.againPeer) == 0 {
+		return nil
+	}
+	m := e.againPeer[0]
+	e.againPeer = e.againPeer[1:]
+	return m
+}
+
 // DropSession forgets the requests of a connection that has ended.
 func (e *Env) DropSession(s *Session) {
 	e.again = slices.DeleteFunc(e.again, func(r *Request) bool {
@@ -80,8 +94,8 @@ func (e *Env) DropSession(s *Session) {
 	})
 }
 
-// Pending is the number of requests that are to be taken up again.
-func (e *Env) Pending() int { return len(e.again) }
+// Pending is the number of requests and messages that are to be taken up again.
+func (e *Env) Pending() int { return len(e.again) + len(e.againPeer) }
 
 // out is where decisions go.
 func (e *Env) out() *Ready {
@@ -102,8 +116,9 @@ func (e *Env) renew() {
 	clear(r.Fetches)
 	clear(r.Places)
 	clear(r.Done)
+	clear(r.WantTemp)
 	clear(r.Notes)
-	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Peers: r.Peers[:0], Fetches: r.Fetches[:0], Split: r.Split[:0], Places: r.Places[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
+	*r = Ready{Writes: r.Writes[:0], Sends: r.Sends[:0], Peers: r.Peers[:0], Fetches: r.Fetches[:0], Split: r.Split[:0], Places: r.Places[:0], WantTemp: r.WantTemp[:0], Done: r.Done[:0], Notes: r.Notes[:0], Fatal: r.Fatal}
 }
 
 // role is what the group is to its clients.
@@ -111,8 +126,8 @@ type role uint8
 
 const (
 	roleStray     role = iota // another OSD is primary, or none
-	roleDown                  // primary, but what others wrote is not here
-	rolePeering               // primary, but not allowed to serve yet
+	roleReplica               // another OSD is primary, and has activated this copy
+	rolePeering               // primary, but not allowed to serve yet: see peering
 	roleActive                // primary, serving
 	roleSplitting             // handing objects to the groups that its pool has more now
 	roleGone                  // its pool is gone; being removed
@@ -127,6 +142,7 @@ type PG struct {
 
 	osdmap  *osdmap.Map
 	pool    *osdmap.Pool
+	first   uint32         // epoch of the first map that it was given
 	removed osdmap.SnapSet // snapshots of the pool that are being removed
 	trim    trimmer
 	// What writes go by in a pool whose snapshots the monitors name.
@@ -136,16 +152,34 @@ type PG struct {
 	broken    error // the store failed; nothing is done any more
 
 	info    Info
-	log     log
+	log     pglog.Log
+	missing pglog.Missing
+	past    pglog.PastIntervals
 	objects contexts
-	backend backend
+	dirty   bool // info has news to be written down some time
+	merged  bool // a merge is staged, which cannot be taken back
+
+	peering   peering          // as primary
+	wantTemp  []int32          // members that the monitors were asked for; nil: none
+	heard     bool             // of the primary, in this interval
+	refusing  bool             // no further transactions are taken in this interval
+	refusers  map[int32]uint32 // OSDs that do, by when they came up
+	promises  []promise
+	nextLease time.Time  // when to ask for promises again
+	lagging   []*Request // wait for promises
+	untold    []untold
+	deferred  []*FromPeer // wait until the group has been split
+	recovery  recovering
 
 	// Transactions under way. Tokens rise by one; flights has those above
-	// durable, in order.
+	// durable, in order. stored is the newest that is durable here, durable the
+	// newest that all members have.
 	flights   []*flight
 	nextToken uint64 // of the newest
+	stepToken uint64 // the same, before this step
+	stored    uint64
 	durable   uint64
-	committed object.Version // of the newest entry that is durable
+	committed object.Version // of the newest entry that all members have
 
 	fetches   map[uint64]*objectContext
 	nextFetch uint64
@@ -168,25 +202,15 @@ type PG struct {
 	changed     bool // since the last report
 }
 
-// backend takes a transaction to all replicas of the group and says when it is
-// durable on each (PGBackend). So far there is one kind, with one replica.
-type backend interface {
-	// submit takes over w.Txn. The replies of w may be sent as soon as all
-	// replicas have it; then the group is told with Committed.
-	submit(p *PG, w Write)
-}
-
-// replicated has a copy on each OSD of the acting set. With only this OSD in it
-// the replies travel with the transaction.
-type replicated struct{}
-
-func (replicated) submit(p *PG, w Write) { p.out().Writes = append(p.out().Writes, w) }
-
-// flight is a transaction that is not known to be durable.
+// flight is a transaction that not all members are known to have.
 type flight struct {
 	token   uint64
 	version object.Version // of its log entry; zero if it has none
+	peers   []*peer        // those that were sent it
+	theirs  uint64         // the primary's token, of a replica
+	placed  object.ID      // was missing, and is not with this
 	req     *Request       // nil: the group's own
+	replies []Send         // if there are others who must have it first
 	held    []Send         // replies that tell of what it did
 	waiting []*Request     // theirs
 	undo    undo
@@ -222,40 +246,73 @@ func (u *objectUndo) restore() {
 
 func newPG(env *Env, id object.SPG) *PG {
 	return &PG{
-		id: id, coll: objstore.PGColl(id), env: env, backend: replicated{},
+		id: id, coll: objstore.PGColl(id), env: env,
 		meta: object.ID{Pool: id.Pool, Hash: id.Seed, Snap: object.NoSnap},
-		info: Info{PG: id},
+		info: Info{PG: id, LastBackfill: object.MaxID},
 	}
 }
 
-const infoKey = "info"
+const (
+	infoKey = "info"
+	pastKey = "past" // pglog.PastIntervals
+)
 
-// Create makes a new, empty group as of a map in which this OSD is its primary.
-func Create(env *Env, id object.SPG, m *osdmap.Map, now time.Time) *PG {
+// Create makes the new, empty group of a new pool, of which this OSD is the
+// primary. maps are those since the one with the pool, up to the newest.
+func Create(env *Env, id object.SPG, maps []*osdmap.Map, now time.Time) *PG {
 	p := newPG(env, id)
-	e := m.Epoch
-	p.info.History = History{EpochCreated: e, EpochPoolCreated: e, LastEpochClean: e, LastIntervalClean: e,
-		SameUpSince: e, SameIntervalSince: e, SamePrimarySince: e}
+	m, made := maps[len(maps)-1], maps[0].Epoch
+	h := History{EpochCreated: made, EpochPoolCreated: made, LastEpochClean: made, LastIntervalClean: made}
+	var since History
+	p.past, since = pglog.Between(maps, id.PG, &History{})
+	h.SameUpSince, h.SameIntervalSince, h.SamePrimarySince = since.SameUpSince, since.SameIntervalSince, since.SamePrimarySince
+	p.info.History = h
+	p.missing.Track()
 	p.stamps.all(now)
 	p.scrub.record.Begin(now)
 	var txn objstore.Txn
 	txn.CreateColl(p.coll)
 	txn.Touch(p.coll, p.meta)
 	p.writeScrub(&txn)
-	p.created = true
+	p.created, p.first = true, m.Epoch
 	p.takeMap(m)
 	p.info.Groups = p.pool.PGNum
 	p.begin(now, &txn)
+	p.stepped()
 	return p
 }
 
-// Missing makes a group whose primary this OSD is by a map, but whose objects
-// are elsewhere. It serves nothing; nothing of it is written.
-func Missing(env *Env, id object.SPG, m *osdmap.Map, now time.Time) *PG {
-	p := newPG(env, id)
+// Receive makes a group of which nothing is here, for another copy has told of
+// it: a stray's notify to this OSD as primary, or a primary's activation. nil if
+// the message is neither.
+func Receive(env *Env, in *FromPeer, m *osdmap.Map, now time.Time) *PG {
+	b := in.Body
+	p := newPG(env, b.PG)
+	switch PeerKind(b.Kind) {
+	case PeerNotify:
+		var n notifyBody
+		if decodePeer(b.Front, &n) != nil || !n.Info.Exists() {
+			return nil
+		}
+		p.info.History, p.past = n.Info.History, n.Past
+	case PeerLog:
+		var l logBody
+		if decodePeer(b.Front, &l) != nil || !l.Activate {
+			return nil
+		}
+		p.info.History = l.Info.History
+	default:
+		return nil
+	}
+	p.missing.Track()
 	p.stamps.all(now)
+	p.first = m.Epoch
 	p.takeMap(m)
-	p.settle(now)
+	if p.pool == nil || b.Interval != p.interval() {
+		return nil
+	}
+	p.settle(now, new(objstore.Txn))
+	p.stepped()
 	return p
 }
 
@@ -266,9 +323,14 @@ func Load(env *Env, id object.SPG, now time.Time) (*PG, error) {
 	p.created = true
 	p.stamps.all(now)
 	fail := func(what string, err error) (*PG, error) { return nil, fmt.Errorf("pg %v: %s: %w", id, what, err) }
-	m, err := env.Store.OmapGet(p.coll, p.meta, []string{infoKey, scrubKey})
+	m, err := env.Store.OmapGet(p.coll, p.meta, []string{infoKey, pastKey, removedKey, scrubKey})
 	if err != nil {
 		return fail("info", err)
+	}
+	if _, ok := m[removedKey]; ok {
+		p.info = Info{PG: id, LastBackfill: object.MaxID}
+		p.role, p.removal = roleGone, object.MinID
+		return p, nil
 	}
 	p.scrub.record.Begin(now)
 	if raw, ok := m[scrubKey]; ok {
@@ -279,11 +341,16 @@ func Load(env *Env, id object.SPG, now time.Time) (*PG, error) {
 	if err := wire.Unmarshal(m[infoKey], &p.info); err != nil {
 		return fail("info", err)
 	}
+	if raw, ok := m[pastKey]; ok {
+		if err := wire.Unmarshal(raw, &p.past); err != nil {
+			return fail("past intervals", err)
+		}
+	}
 	if p.info.PG != id {
 		return fail("info", fmt.Errorf("is that of %v: %w", p.info.PG, errno.EIO))
 	}
 	// Entries from before info was written have older figures.
-	written := p.info.LastUpdate
+	written, tail := p.info.LastUpdate, p.info.LogTail
 	var bad error
 	err = env.Store.OmapScan(p.coll, p.meta, logPrefix, func(key string, value []byte) bool {
 		if !strings.HasPrefix(key, logPrefix) {
@@ -296,17 +363,29 @@ func Load(env *Env, id object.SPG, now time.Time) (*PG, error) {
 		if t.Version.Compare(written) > 0 {
 			p.info = after
 		}
-		p.log.append(t)
+		p.log.Append(t)
 		return true
 	})
 	if err = errors.Join(err, bad); err != nil {
 		return fail("log", err)
 	}
-	for _, t := range p.log.entries[:p.log.above(p.info.LogTail)] {
+	// The figures are the primary's, whose log may reach further back.
+	p.info.LogTail = newer(p.info.LogTail, tail)
+	for _, t := range p.log.Entries[:p.log.Above(p.info.LogTail)] {
 		t.Object = object.ID{}
+	}
+	if err := p.loadMissing(); err != nil {
+		return fail("missing objects", err)
 	}
 	p.committed = p.info.LastUpdate
 	return p, nil
+}
+
+func newer(a, b object.Version) object.Version {
+	if a.Compare(b) < 0 {
+		return b
+	}
+	return a
 }
 
 type entryAndInfo struct {
@@ -314,7 +393,14 @@ type entryAndInfo struct {
 	i *Info
 }
 
-func (e entryAndInfo) Decode(d *wire.Decoder) { e.t.decode(d, e.i) }
+// encodeEntry makes what the log keeps of an entry.
+func encodeEntry(t *Entry, after *Info) []byte {
+	var e wire.Encoder
+	t.Encode(&e, after)
+	return e.Bytes()
+}
+
+func (e entryAndInfo) Decode(d *wire.Decoder) { e.t.Decode(d, e.i) }
 
 // ID is the group's name.
 func (p *PG) ID() object.SPG { return p.id }
@@ -356,9 +442,12 @@ func (p *PG) Wake() time.Time {
 
 // Step takes in one event.
 func (p *PG) Step(now time.Time, in Event) {
-	if _, refused := in.(SubmitFailed); !refused {
+	_, refused := in.(SubmitFailed)
+	if !refused {
 		p.settleEffects(now)
 	}
+	p.stepToken = p.nextToken
+	defer p.stepped()
 	switch in := in.(type) {
 	case *Request:
 		p.request(now, in)
@@ -387,6 +476,7 @@ func (p *PG) Step(now time.Time, in Event) {
 		if p.nextToken == before {
 			p.scrubTick(now)
 		}
+		p.leaseTick(now)
 	case Scrub:
 		p.onScrub(now, in)
 	case Reconfigured:
@@ -396,20 +486,42 @@ func (p *PG) Step(now time.Time, in Event) {
 	}
 }
 
+// stepped ends a step: what waits for the disk or for a quiet moment goes on.
+func (p *PG) stepped() {
+	if p.dirty && p.created && p.broken == nil && p.role != roleGone && p.role != roleSplitting && p.osdmap != nil && p.nextToken == p.stepToken {
+		txn := new(objstore.Txn)
+		p.writeInfo(txn)
+		p.submitLocal(txn)
+	}
+	p.tellMore()
+}
+
 func (p *PG) note(level NoteLevel, text string, err error) {
 	p.out().Notes = append(p.out().Notes, Note{p.id, level, text, err})
 }
 
-// submit sends a transaction on its way and returns its flight.
+// submit sends a transaction on its way and returns its flight. One that has an
+// entry of the log, of version v, goes to all members; if there are others, the
+// reply waits for them, else it travels with the transaction.
 func (p *PG) submit(txn *objstore.Txn, r *Request, reply *msg.OSDOpReply, v object.Version, u undo) *flight {
 	p.nextToken++
 	f := &flight{token: p.nextToken, version: v, req: r, undo: u}
 	p.flights = append(p.flights, f)
 	w := Write{PG: p.id, Token: f.token, Txn: txn}
-	if reply != nil {
-		w.Replies = []Send{{r.Session, r.TID, reply}}
+	if !v.IsZero() && p.replicate(&w, u.info.LastUpdate) {
+		for _, o := range w.Peers {
+			f.peers = append(f.peers, p.peering.peers[o.To])
+		}
 	}
-	p.backend.submit(p, w)
+	if reply != nil {
+		s := Send{r.Session, r.TID, reply}
+		if len(f.peers) > 0 {
+			f.replies = []Send{s}
+		} else {
+			w.Replies = []Send{s}
+		}
+	}
+	p.out().Writes = append(p.out().Writes, w)
 	return f
 }
 
@@ -459,32 +571,8 @@ func (p *PG) onCommitted(now time.Time, in Committed) {
 		p.fail(fmt.Errorf("pg %v: commit: %w", p.id, in.Err))
 		return
 	}
-	for len(p.flights) > 0 && p.flights[0].token <= in.Token {
-		f := p.flights[0]
-		p.flights[0] = nil
-		p.flights = p.flights[1:]
-		p.durable = f.token
-		if !f.version.IsZero() {
-			p.committed = f.version
-		}
-		p.out().Sends = append(p.out().Sends, f.held...)
-		for _, r := range f.waiting {
-			p.finish(r)
-		}
-		if f.req != nil {
-			p.finish(f.req)
-		}
-	}
-	p.trimmed(now)
-	if len(p.flights) > 0 {
-		return
-	}
-	switch p.role {
-	case roleGone:
-		p.removeMore()
-	case roleSplitting:
-		p.splitMore(now)
-	}
+	p.stored = max(p.stored, in.Token)
+	p.settleFlights(now)
 }
 
 // onSubmitFailed takes the newest transaction back: the store refused it.
@@ -494,6 +582,14 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		panic(fmt.Sprintf("BUG: pg %v: transaction %d refused, newest is %d", p.id, in.Token, p.nextToken))
 	}
 	f := p.flights[n]
+	if f.theirs != 0 && errors.Is(in.Err, objstore.ErrNoSpace) {
+		p.flights = p.flights[:n]
+		p.nextToken--
+		p.info = f.undo.info
+		p.log.Undo(f.undo.logged)
+		p.onRefused(f, in.Err)
+		return
+	}
 	if !errors.Is(in.Err, objstore.ErrNoSpace) || f.must {
 		// Nothing but the lack of room is a reason to refuse what we made.
 		p.fail(fmt.Errorf("pg %v: transaction refused: %w", p.id, in.Err))
@@ -507,7 +603,7 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		// collection itself.
 		if _, err := p.env.Store.Stat(p.coll, p.meta); err != nil && p.role != roleGone {
 			p.created = false
-			p.settle(now)
+			p.settle(now, new(objstore.Txn))
 		}
 		p.trimRefused(now, in.Token)
 		p.note(NoteCluster, "no space for the group's own records", in.Err)
@@ -515,7 +611,7 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 	}
 	p.scrubUndo(f)
 	p.info = f.undo.info
-	p.log.undo(f.undo.logged)
+	p.log.Undo(f.undo.logged)
 	f.undo.object.restore()
 	for _, o := range slices.Backward(f.undo.more) {
 		o.restore()
@@ -546,6 +642,20 @@ func (p *PG) fail(err error) {
 func (p *PG) onSessionClosed(s *Session) {
 	delete(p.backoffs, s)
 	p.dropHeld(s)
+	gone := func(r *Request) bool {
+		if r.Session == s {
+			p.drop(r)
+		}
+		return r.Session == s
+	}
+	p.lagging = slices.DeleteFunc(p.lagging, gone)
+	for o, l := range p.recovery.waiting {
+		if l = slices.DeleteFunc(l, gone); len(l) == 0 {
+			delete(p.recovery.waiting, o)
+		} else {
+			p.recovery.waiting[o] = l
+		}
+	}
 	for _, o := range p.objects.byID {
 		keep := o.waiting[:0]
 		for _, r := range o.waiting {
@@ -562,9 +672,13 @@ func (p *PG) onSessionClosed(s *Session) {
 
 // check panics if an invariant of the package comment does not hold.
 func (p *PG) check() {
-	p.log.check(&p.info)
+	p.log.Check(&p.info)
 	if got := uint64(len(p.flights)); p.nextToken-p.durable != got {
 		panic(fmt.Sprintf("BUG: pg %v: %d transactions under way, tokens (%d,%d]", p.id, got, p.durable, p.nextToken))
+	}
+	p.missing.Check(&p.info)
+	if p.stored < p.durable || p.stored > p.nextToken {
+		panic(fmt.Sprintf("BUG: pg %v: stored %d, durable %d, newest %d", p.id, p.stored, p.durable, p.nextToken))
 	}
 	for i, f := range p.flights {
 		if f.token != p.durable+uint64(i)+1 {
@@ -613,6 +727,14 @@ func (p *PG) Requests(f func(*Request)) {
 	for _, o := range p.fetches {
 		f(o.fetching.req)
 	}
+	for _, r := range p.lagging {
+		f(r)
+	}
+	for _, l := range p.recovery.waiting {
+		for _, r := range l {
+			f(r)
+		}
+	}
 	for _, o := range p.objects.byID {
 		for _, r := range o.waiting {
 			f(r)
@@ -625,14 +747,7 @@ func (p *PG) Requests(f func(*Request)) {
 	}
 }
 
-// TakeBackoffs makes p the one to end what q has told clients to hold back: p has
-// come in its place.
-func (p *PG) TakeBackoffs(q *PG) {
-	p.backoffs, q.backoffs = q.backoffs, nil
-	p.nextBackoff = q.nextBackoff
-}
-
-// Removing reports whether the group's pool is gone and the group is not yet.
+// Removing reports whether the group is being removed and not gone yet.
 func (p *PG) Removing() bool { return p.role == roleGone && !p.Gone() }
 
 // Drop forgets a request that no group has seen.

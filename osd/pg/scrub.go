@@ -109,7 +109,7 @@ func (p *PG) scrubOptions() scrub.Options {
 
 // scrubbable reports whether the group is in a state to be scrubbed.
 func (p *PG) scrubbable() bool {
-	return p.role == roleActive && p.broken == nil && len(p.mapping.Acting) >= int(p.pool.Size)
+	return p.role == roleActive && p.broken == nil && p.clean()
 }
 
 // forbidden reports which scrubs the flags of the cluster and the pool forbid.
@@ -528,8 +528,8 @@ func (p *PG) scrubUndo(f *flight) {
 		return
 	}
 	change := p.info.Stats
-	change.sub(&f.undo.info.Stats)
-	r.passed.sub(&change)
+	change.Sub(&f.undo.info.Stats)
+	r.passed.Sub(&change)
 }
 
 // checkScrubState panics if the scrub under way contradicts itself.

@@ -348,7 +348,7 @@ func (w *world) poolMap(change func(m *osdmap.Map, p *osdmap.Pool)) {
 		m.Epoch = old.Epoch + 1
 		m.Pools[testPool] = old.Pools[testPool].Clone()
 		m.RemovedSnapsQueue = old.RemovedSnapsQueue
-		m.Flags, m.PGTemp = old.Flags, old.PGTemp
+		m.Flags, m.PGUpmap = old.Flags, old.PGUpmap
 		change(m, m.Pools[testPool])
 	})
 	w.step(MapChange{Map: w.m})
@@ -413,8 +413,8 @@ func TestCloneOnce(t *testing.T) {
 	}
 	w.wantSnaps("o", "1[1] 3 [], head 3, seq 1")
 	w.wantStats(2, 1, 0, 6)
-	n := len(w.pg.log.entries)
-	if c, m := w.pg.log.entries[n-2], w.pg.log.entries[n-1]; c.Kind != EntryClone || c.Object.Snap != 1 || m.Kind != EntryModify || !m.Object.IsHead() {
+	n := len(w.pg.log.Entries)
+	if c, m := w.pg.log.Entries[n-2], w.pg.log.Entries[n-1]; c.Kind != EntryClone || c.Object.Snap != 1 || m.Kind != EntryModify || !m.Object.IsHead() {
 		t.Errorf("%+v, %+v", c, m)
 	}
 }
@@ -533,7 +533,7 @@ func TestSplitClones(t *testing.T) {
 	w.next(func(m *osdmap.Map) {
 		m.Pools[testPool].PGNum = groups
 		for seed := range uint32(groups) {
-			m.PGTemp[object.PG{Pool: testPool, Seed: seed}] = []int32{0}
+			m.PGUpmap[object.PG{Pool: testPool, Seed: seed}] = []int32{0}
 		}
 	})
 	total := Stats{}

@@ -81,7 +81,7 @@ func (p *PG) trimState() msg.PGState {
 func (p *PG) checkTrim(now time.Time) {
 	t, state, had := &p.trim, p.State(), p.trim.queue.Size()
 	t.queue = p.removed.Subtract(p.info.Purged)
-	healthy := p.role == roleActive && len(p.mapping.Acting) >= int(p.pool.Size)
+	healthy := p.role == roleActive && p.clean()
 	want := healthy && len(t.queue) > 0 && !t.failed && !p.osdmap.HasFlag(osdmap.FlagNoSnapTrim) && p.scrub.run == nil
 	switch {
 	case want && !t.listed:
@@ -193,7 +193,7 @@ func (p *PG) purge() error {
 	txn := new(objstore.Txn)
 	p.writeInfo(txn)
 	// Refused, it is in memory all the same: there is nothing left.
-	p.trim.after = p.submit(txn, nil, nil, object.Version{}, undo{}).token
+	p.trim.after = p.submitLocal(txn).token
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -38,6 +39,12 @@ func childrenOf(seed, from, to uint32) (seeds []uint32) {
 		}
 	}
 	return seeds
+}
+
+// ComesOf reports whether a group is made of objects of another one when a pool
+// grows from so many groups.
+func ComesOf(child, of, groups uint32) bool {
+	return object.StableMod(child, groups, maskOf(groups)) == of
 }
 
 // maskOf is the smallest 2^k-1 that holds n-1.
@@ -100,7 +107,7 @@ func (p *PG) splitMore(now time.Time) {
 		}
 		st := i.footprint(clone)
 		c.Stats.Add(&st)
-		p.info.Stats.sub(&st)
+		p.info.Stats.Sub(&st)
 		txn.Rename(p.coll, id, objstore.PGColl(c.PG), id)
 		if len(i.Watchers) > 0 {
 			p.indexWatched(txn, id, true, false)
@@ -118,7 +125,7 @@ func (p *PG) splitMore(now time.Time) {
 	}
 	p.recordChildren(txn)
 	p.writeInfo(txn)
-	p.submit(txn, nil, nil, object.Version{}, undo{}).must = true
+	p.submitLocal(txn).must = true
 }
 
 // cloneOf is what the head says of a clone; nil for a head. Heads come after
@@ -203,7 +210,7 @@ func (p *PG) recordChildren(txn *objstore.Txn) {
 func (p *PG) endSplit(now time.Time, txn *objstore.Txn) {
 	s := p.split
 	p.info.LogTail = p.info.LastUpdate
-	for _, t := range p.log.entries {
+	for _, t := range p.log.Entries {
 		t.Object = object.ID{}
 	}
 	p.recordSplitOff(txn)
@@ -228,10 +235,10 @@ func (p *PG) recordSplitOff(txn *objstore.Txn) {
 		i.History.EpochCreated, i.History.LastEpochSplit = p.osdmap.Epoch, p.osdmap.Epoch
 		c := newPG(p.env, i.PG)
 		var kvs []objstore.KV
-		for _, t := range p.log.entries {
+		for _, t := range p.log.Entries {
 			var e wire.Encoder
-			t.encode(&e, i)
-			kvs = append(kvs, objstore.KV{Key: logKey(t.Version), Value: e.Bytes()})
+			t.Encode(&e, i)
+			kvs = append(kvs, objstore.KV{Key: pglog.Key(t.Version), Value: e.Bytes()})
 		}
 		if len(kvs) > 0 {
 			txn.OmapSet(c.coll, c.meta, kvs)

@@ -62,10 +62,10 @@ func TestSplitSurvivesCrashes(t *testing.T) {
 				if i := p.Info(); int(i.Stats.Objects) != objects || i.Forming || i.SplitTo != 0 || i.Groups != groups {
 					t.Errorf("%d objects, %+v", objects, i)
 				}
-				if p.log.find(object.ReqID{Name: w.sess.Name, TID: 1}) == nil {
+				if p.log.Find(object.ReqID{Name: w.sess.Name, TID: 1}) == nil {
 					t.Errorf("%v has forgotten the requests of before", id)
 				}
-				p.log.check(&p.info)
+				p.log.Check(&p.info)
 				total.Add(&p.Info().Stats)
 			}
 			if total.Objects != n || total.Bytes != 3*n {

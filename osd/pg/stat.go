@@ -48,7 +48,7 @@ func (s *stamps) touch(now time.Time) {
 // Stat returns the group's figures for the monitors; all is false to get them
 // only if they have changed since the last time.
 func (p *PG) Stat(now time.Time, all bool) (s msg.PGStat, ok bool) {
-	if p.osdmap == nil || p.role == roleStray || p.role == roleGone || !all && !p.changed {
+	if p.osdmap == nil || !p.isPrimary() && p.role != roleSplitting || !all && !p.changed {
 		return s, false
 	}
 	p.changed = false
@@ -59,7 +59,7 @@ func (p *PG) Stat(now time.Time, all bool) (s msg.PGStat, ok bool) {
 
 func (p *PG) stat() msg.PGStat {
 	i, h, t, r := &p.info, &p.info.History, &p.stamps, &p.scrub.record
-	live := len(p.log.entries) - p.log.above(i.LogTail)
+	live := len(p.log.Entries) - p.log.Above(i.LogTail)
 	s := msg.PGStat{
 		PG: p.id.PG, Version: i.LastUpdate, ReportedSeq: p.reportedSeq, ReportedEpoch: p.Epoch(), State: p.State(),
 		LogStart: i.LogTail, OndiskLogStart: i.LogTail, Created: h.EpochCreated, LastEpochClean: h.LastEpochClean,
@@ -68,6 +68,7 @@ func (p *PG) stat() msg.PGStat {
 		LastScrub: r.Last, LastDeepScrub: r.LastDeep, LastScrubStamp: r.Stamp, LastDeepStamp: r.DeepStamp, LastCleanScrub: r.CleanStamp,
 		LogSize: int64(live), Objects: p.objectStats(), Up: slices.Clone(p.mapping.Up), Acting: slices.Clone(p.mapping.Acting),
 		UpPrimary: p.mapping.UpPrimary, ActingPrimary: p.mapping.ActingPrimary, MappingEpoch: h.SameIntervalSince,
+		BlockedBy:     p.blockedBy(),
 		SnapTrimQueue: uint32(min(p.trim.queue.Size(), math.MaxUint32)),
 	}
 	for _, r := range i.Purged {

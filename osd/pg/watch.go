@@ -240,6 +240,15 @@ func (o *objectContext) nextDeadline() (first time.Time) {
 // expireWatches removes the watches of an object whose time is over
 // (handle_watch_timeout). It reports whether there were any.
 func (p *PG) expireWatches(now time.Time, o *objectContext) bool {
+	if p.degraded(o.id) {
+		// Not until all members have the object.
+		for _, w := range o.watches {
+			if !w.leaving && !w.deadline.IsZero() && !w.deadline.After(now) {
+				w.deadline = now.Add(watchRetry)
+			}
+		}
+		return false
+	}
 	var gone effects
 	info := o.info
 	info.Watchers = slices.Clone(info.Watchers)
@@ -341,16 +350,27 @@ func (p *PG) loadWatches(now time.Time) {
 		if p.pool.RawToActual(object.PG{Pool: id.Pool, Seed: id.Hash}) != p.id.PG {
 			continue // on its way to a group that this one has been split into
 		}
-		o, err := p.object(id)
-		if err != nil {
-			p.note(NoteCluster, "reading a watched object", err)
-			continue
-		}
-		for _, info := range o.info.Watchers {
+		p.loadWatch(now, id)
+	}
+	p.dropBlocklisted(now)
+}
+
+// loadWatch begins those of one object. One that is missing has its time when it
+// is there.
+func (p *PG) loadWatch(now time.Time, id object.ID) {
+	if p.absent(id) {
+		return
+	}
+	o, err := p.object(id)
+	if err != nil {
+		p.note(NoteCluster, "reading a watched object", err)
+		return
+	}
+	for _, info := range o.info.Watchers {
+		if o.watch(info.WatchKey) == nil {
 			p.disconnect(now, p.addWatch(o, info))
 		}
 	}
-	p.dropBlocklisted(now)
 }
 
 // dropWatches forgets the second halves, with all notifications: their senders

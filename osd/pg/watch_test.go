@@ -408,7 +408,7 @@ func TestWatchedObjectMovesInSplit(t *testing.T) {
 	w.m = testMap(t, func(m *osdmap.Map) {
 		m.Epoch = w.m.Epoch + 1
 		m.Pools[testPool].PGNum, m.Pools[testPool].PGPNum = 2, 2
-		m.PGTemp[object.PG{Pool: testPool, Seed: 1}] = []int32{0}
+		m.PGUpmap[object.PG{Pool: testPool, Seed: 1}] = []int32{0}
 	})
 	parent := w.pg.id
 	w.step(MapChange{Map: w.m})

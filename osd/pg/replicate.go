@@ -1,0 +1,338 @@
+package pg
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
+	"github.com/pulpo-storage/pulpo/wire"
+)
+
+// Primary-copy replication (ReplicatedBackend). A transaction that has an entry
+// of the log goes to all members: its steps are encoded once, its data goes by
+// reference. A replica submits it as it is, and says when it is durable; it does
+// not decide anything. The primary answers its client when all members have said
+// so. Messages to a member keep their order, so one number says how far it is.
+//
+// A member that is being filled and has not come to the object yet gets the steps
+// on the group's own object only: the log entry, and the indices, which name
+// objects that it will be given.
+//
+// A replica whose store has no room for a transaction cannot leave it out. It
+// says so and takes no further ones in the interval; the primary asks for members
+// without it. What it has is a true past of the group, and it can be filled from
+// there when it has room and is up anew.
+//
+// # Push back
+//
+// The buffers of a request are given back when all members have its transaction,
+// so what a client may have under way bounds what is queued to a slow member.
+
+// members are the OSDs that get transactions, in order.
+func (p *PG) members() (list []int32) {
+	if p.peering.state < stateActivating {
+		return nil
+	}
+	for _, o := range sortedOSDs(p.peering.peers) {
+		if p.peering.peers[o].member {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// replicate adds to a write what the members are sent. It reports whether there
+// are any.
+func (p *PG) replicate(w *Write, prior object.Version) bool {
+	members := p.members()
+	if len(members) == 0 {
+		return false
+	}
+	body := opBody{Token: w.Token, Prior: prior, Txn: wire.Marshal(w.Txn)}
+	whole := wire.Marshal(&body)
+	var short []byte
+	data := w.Txn.Data()
+	for _, o := range members {
+		m := p.compose(PeerOp, nil)
+		if p.takes(p.peering.peers[o], w.Txn) {
+			m.Front, m.Data = whole, data.Retain()
+		} else {
+			if short == nil {
+				body.Txn = wire.Marshal(p.ownSteps(w.Txn))
+				short = wire.Marshal(&body)
+			}
+			m.Front = short
+		}
+		w.Peers = append(w.Peers, PeerSend{o, m})
+	}
+	return true
+}
+
+// takes reports whether a member has the objects of a transaction.
+func (p *PG) takes(q *peer, txn *objstore.Txn) bool {
+	if !q.info.Incomplete() {
+		return true
+	}
+	for i := range txn.Ops {
+		if o := txn.Ops[i].OID; o != p.meta && o.Head().Compare(q.info.LastBackfill) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// ownSteps are the steps of a transaction on the group's own object.
+func (p *PG) ownSteps(txn *objstore.Txn) *objstore.Txn {
+	own := new(objstore.Txn)
+	for _, op := range txn.Ops {
+		if op.OID == p.meta {
+			op.Data = nil
+			own.Ops = append(own.Ops, op)
+		}
+	}
+	return own
+}
+
+// onOp does a transaction of the primary's.
+func (p *PG) onOp(m *msg.PGPeer) error {
+	var b opBody
+	if err := decodePeer(m.Front, &b); err != nil {
+		return err
+	}
+	if p.refusing {
+		return nil
+	}
+	if b.Prior != p.info.LastUpdate {
+		p.refuseOps(b.Token, errno.EIO)
+		return fmt.Errorf("transaction after %v, the log here ends at %v: %w", b.Prior, p.info.LastUpdate, errno.EIO)
+	}
+	txn := new(objstore.Txn)
+	err := wire.Unmarshal(b.Txn, txn)
+	if err == nil {
+		err = txn.SetData(m.Data)
+	}
+	if err == nil {
+		err = p.checkOwn(txn)
+	}
+	u := undo{info: p.info}
+	if err == nil {
+		err = p.takeEntries(txn, &u)
+	}
+	if err != nil {
+		p.info = u.info
+		p.log.Undo(u.logged)
+		txn.Release()
+		p.refuseOps(b.Token, errno.EIO)
+		return err
+	}
+	f := p.submitAck(txn, b.Token, u)
+	f.version = p.info.LastUpdate
+	return nil
+}
+
+// checkOwn reports a transaction that is not on this group alone.
+func (p *PG) checkOwn(txn *objstore.Txn) error {
+	for i := range txn.Ops {
+		op := &txn.Ops[i]
+		if op.Coll != p.coll || op.Code == objstore.OpCreateColl || op.Code == objstore.OpRemoveColl ||
+			op.Code == objstore.OpRename && op.DestColl != p.coll {
+			return fmt.Errorf("step %v of %v: %w", op.Code, op.Coll, errno.EINVAL)
+		}
+	}
+	return nil
+}
+
+// takeEntries takes the entries of the log that a transaction adds into memory,
+// and drops those that it removes.
+func (p *PG) takeEntries(txn *objstore.Txn, u *undo) error {
+	drop := object.Version{}
+	for i := range txn.Ops {
+		op := &txn.Ops[i]
+		if op.OID != p.meta {
+			continue
+		}
+		switch op.Code {
+		case objstore.OpOmapSet:
+			for _, kv := range op.KVs {
+				if !strings.HasPrefix(kv.Key, logPrefix) {
+					continue
+				}
+				t, after := new(Entry), p.info
+				if err := wire.Unmarshal(kv.Value, entryAndInfo{t, &after}); err != nil {
+					return err
+				}
+				if pglog.Key(t.Version) != kv.Key || t.Version.Compare(p.info.LastUpdate) <= 0 {
+					return fmt.Errorf("log entry %v after %v: %w", t.Version, p.info.LastUpdate, errno.EINVAL)
+				}
+				p.log.Append(t)
+				u.logged++
+				tail := p.info.LogTail
+				p.info.LastUpdate, p.info.LastUserVersion, p.info.Stats = t.Version, after.LastUserVersion, after.Stats
+				if after.LogTail.Compare(tail) > 0 {
+					p.log.SetTail(tail, after.LogTail)
+					p.info.LogTail = after.LogTail
+				}
+			}
+		case objstore.OpOmapRmRange:
+			if op.Key == logPrefix {
+				drop = pglog.Version(op.End)
+			}
+		}
+	}
+	if !drop.IsZero() {
+		n := 0
+		for n < len(p.log.Entries)-u.logged && p.log.Entries[n].Version.Compare(drop) < 0 {
+			n++
+		}
+		p.log.Drop(n)
+	}
+	return nil
+}
+
+// submitAck submits a transaction of the primary's. That it is durable is said
+// straight from the store.
+func (p *PG) submitAck(txn *objstore.Txn, token uint64, u undo) *flight {
+	p.nextToken++
+	f := &flight{token: p.nextToken, undo: u, theirs: token}
+	p.flights = append(p.flights, f)
+	ack := PeerSend{p.mapping.ActingPrimary, p.compose(PeerOpReply, &opReplyBody{Token: token})}
+	p.out().Writes = append(p.out().Writes, Write{PG: p.id, Token: f.token, Txn: txn, Acks: []PeerSend{ack}})
+	return f
+}
+
+// refuseOps ends taking part in the interval.
+func (p *PG) refuseOps(token uint64, why errno.Errno) {
+	p.refusing = true
+	p.tell(p.mapping.ActingPrimary, PeerOpReply, &opReplyBody{Token: token, Result: -int32(why)})
+}
+
+// onOpReply notes how far a member is.
+func (p *PG) onOpReply(now time.Time, from int32, r *opReplyBody) {
+	q := p.peering.peers[from]
+	if q == nil || !q.member {
+		return
+	}
+	if r.Result != 0 {
+		p.note(NoteCluster, fmt.Sprintf("osd.%d cannot keep up with the group", from), errno.Error(r.Result))
+		p.expel(now, from)
+		return
+	}
+	if r.Token > q.acked && r.Token <= p.nextToken {
+		q.acked = r.Token
+		p.settleFlights(now)
+	}
+}
+
+// expel asks for members without one that refuses. Until the map has them,
+// nothing that it has not got is acknowledged.
+func (p *PG) expel(_ time.Time, osd int32) {
+	if p.refusers == nil {
+		p.refusers = map[int32]uint32{}
+	}
+	p.refusers[osd] = p.upFrom(osd)
+	var want []int32
+	for _, o := range p.mapping.Acting {
+		if o != osd {
+			want = append(want, o)
+		}
+	}
+	p.requestActing(want)
+}
+
+// settled reports whether all members have a transaction.
+func (p *PG) settled(f *flight) bool {
+	if f.token > p.stored {
+		return false
+	}
+	for _, q := range f.peers {
+		if q.acked < f.token {
+			return false
+		}
+	}
+	return true
+}
+
+// settleFlights ends the transactions that all members have, in order.
+func (p *PG) settleFlights(now time.Time) {
+	before := len(p.flights)
+	var placed []object.ID
+	for len(p.flights) > 0 && p.settled(p.flights[0]) {
+		f := p.flights[0]
+		p.flights[0] = nil
+		p.flights = p.flights[1:]
+		p.durable = f.token
+		if !f.version.IsZero() {
+			p.committed = f.version
+		}
+		p.out().Sends = append(p.out().Sends, f.replies...)
+		p.out().Sends = append(p.out().Sends, f.held...)
+		for _, r := range f.waiting {
+			p.finish(r)
+		}
+		if f.req != nil {
+			p.finish(f.req)
+		}
+		if f.placed.Name != "" {
+			placed = append(placed, f.placed)
+		}
+	}
+	if before == len(p.flights) {
+		return
+	}
+	if p.peering.state == stateActivating && p.stored == p.nextToken {
+		p.activated(now)
+		p.announce(now)
+	}
+	if p.isPrimary() {
+		for _, o := range placed {
+			p.objectRecovered(now, o)
+		}
+	}
+	p.trimmed(now)
+	if len(p.flights) > 0 {
+		return
+	}
+	switch p.role {
+	case roleGone:
+		p.removeMore()
+	case roleSplitting:
+		p.splitMore(now)
+	}
+}
+
+// dropReplies forgets what is to be answered when members have it that are none
+// any more. The log knows the requests; who sends one again is answered when the
+// members of now have it.
+func (p *PG) dropReplies() {
+	for _, f := range p.flights {
+		if len(f.peers) == 0 {
+			continue
+		}
+		f.peers = nil
+		releaseSends(f.replies)
+		releaseSends(f.held)
+		f.replies, f.held = nil, nil
+	}
+}
+
+func releaseSends(list []Send) {
+	for i := range list {
+		list[i].Body.Payload().Release()
+	}
+}
+
+// onRefused is what a replica does whose store has no room.
+func (p *PG) onRefused(f *flight, err error) {
+	code := errno.EIO
+	if errors.Is(err, objstore.ErrNoSpace) {
+		code = errno.ENOSPC
+	}
+	p.note(NoteCluster, "no space for a transaction of the primary's", err)
+	p.refuseOps(f.theirs, code)
+}
