@@ -35,7 +35,7 @@ func newUp() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run a whole cluster on this host",
-		Long: `Run a whole cluster on this host: a monitor, a manager and OSDs, in one process
+		Long: `Run a whole cluster on this host: monitors, a manager and OSDs, in one process
 or with --processes in one each.
 
 The first time it makes the cluster in the directory; afterwards it continues
@@ -45,6 +45,9 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 			var err error
 			if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 				return err
+			}
+			if o.Mons < 0 {
+				return fmt.Errorf("--mons %d: want a positive number", o.Mons)
 			}
 			if o.OSDs < 0 {
 				return fmt.Errorf("--osds %d: want a positive number", o.OSDs)
@@ -81,6 +84,7 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Dir, "dir", defaultDir, "the cluster's directory")
+	f.IntVar(&o.Mons, "mons", 0, "number of monitors (default 1, or those the directory has)")
 	f.IntVar(&o.OSDs, "osds", 0, "number of OSDs (default 1, or those the directory has)")
 	f.StringVar(&o.Listen, "listen", "", "ADDR or ADDR:PORT to listen on; the port is the monitor's (default 127.0.0.1, or as before)")
 	f.StringVar(&o.Metrics, "metrics", "127.0.0.1:0", "loopback address of the Prometheus metrics; empty for none")
@@ -204,7 +208,7 @@ func startDetached(out io.Writer, dir, level string, o node.Options) error {
 		return err
 	}
 	defer r.Close()
-	args := []string{"up", "--dir", dir, "--osds", strconv.Itoa(o.OSDs), "--listen", o.Listen, "--metrics", o.Metrics,
+	args := []string{"up", "--dir", dir, "--mons", strconv.Itoa(o.Mons), "--osds", strconv.Itoa(o.OSDs), "--listen", o.Listen, "--metrics", o.Metrics,
 		"--osd-size", strconv.FormatInt(o.OSDSize, 10), "--memory", strconv.FormatInt(o.Memory, 10), "--log-level", level, "--ready-fd", "3"}
 	if o.Program != "" {
 		args = append(args, "--processes")

@@ -26,6 +26,7 @@ import (
 // Options say how a cluster in one process is run.
 type Options struct {
 	Dir     string
+	Mons    int    // 0: one, or those the directory has
 	OSDs    int    // 0: one, or those the directory has
 	Listen  string // see ParseListen; empty: loopback, or as before
 	Metrics string // loopback address of the Prometheus endpoint; empty: none
@@ -244,8 +245,8 @@ func (c *Cluster) identify(o Options) (changed bool, err error) {
 		changed = true
 		id = &Identity{
 			Format: dirFormat, FSID: newUUID().String(), Listen: "127.0.0.1", Public: "127.0.0.1", Options: localOptions,
-			Mons: []MonEntry{{Name: "a", Mgr: "x"}},
 		}
+		o.Mons = max(o.Mons, 1)
 	}
 	c.id = id
 	if o.Listen != "" {
@@ -254,6 +255,11 @@ func (c *Cluster) identify(o Options) (changed bool, err error) {
 		}
 		changed = true
 	}
+	more, err := id.wantMons(o.Mons, c.dir.Path)
+	if err != nil {
+		return false, err
+	}
+	changed = changed || more
 	n := o.OSDs
 	if n == 0 {
 		n = len(id.OSDs)
@@ -272,6 +278,34 @@ func (c *Cluster) identify(o Options) (changed bool, err error) {
 		changed = true
 	}
 	return changed, nil
+}
+
+// maxMons is how many monitors a cluster may have: more would make changes
+// slower, and no safer.
+const maxMons = 7
+
+// wantMons plans monitors until there are n; 0: as many as there are. It reports
+// whether there are more than before.
+func (id *Identity) wantMons(n int, path string) (more bool, err error) {
+	switch {
+	case n == 0 || n == len(id.Mons):
+		return false, nil
+	case n > maxMons:
+		return false, fmt.Errorf("--mons %d: a cluster has %d monitors at most", n, maxMons)
+	case n < len(id.Mons):
+		return false, fmt.Errorf("--mons %d: %s has %d monitors; to remove one: ceph mon rm NAME", n, path, len(id.Mons))
+	case len(id.MonHost) > 0:
+		return false, fmt.Errorf("--mons %d: %s is a part of a cluster; to add a monitor: pulpo join --mon", n, path)
+	}
+	for len(id.Mons) < n {
+		// The names that are free: others may live in other directories.
+		e := MonEntry{Name: string(rune('a' + len(id.Mons)))}
+		if e.Mgr = e.Name; e.Name == "a" {
+			e.Mgr = "x"
+		}
+		id.Mons = append(id.Mons, e)
+	}
+	return true, nil
 }
 
 // listenAt sets the address of the directory's daemons, as --listen gives it. A
@@ -310,6 +344,8 @@ func (c *Cluster) startMons(ctx context.Context, changed bool) error {
 	}
 	if err = os.MkdirAll(c.dir.Join("run"), 0o755); err == nil && c.id.founding() {
 		err = found(c.dir, c.id, c.site.fsid)
+	} else if err == nil {
+		err = addMons(c.dir, c.id)
 	}
 	for _, e := range c.id.Mons {
 		if err == nil {
@@ -528,11 +564,37 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 		if ok, err := c.allServe(ctx); err != nil || !ok {
 			return false, err
 		}
+		if ok, err := c.inQuorum(ctx); err != nil || !ok {
+			return false, err
+		}
 		if all, err := c.whole(ctx); err != nil || !all {
 			return err == nil, err
 		}
 		return c.groupsClean(ctx)
 	})
+}
+
+// inQuorum reports whether the directory's monitors that run are all in the
+// quorum.
+func (c *Cluster) inQuorum(ctx context.Context) (bool, error) {
+	var q struct {
+		Names []string `json:"quorum_names"`
+	}
+	for _, d := range c.daemons() {
+		name, ok := strings.CutPrefix(d.name(), "mon.")
+		if !ok {
+			continue
+		}
+		if q.Names == nil {
+			if err := c.ask(ctx, "quorum_status", &q); err != nil {
+				return false, err
+			}
+		}
+		if !slices.Contains(q.Names, name) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // whole reports whether all of the cluster is in this directory.

@@ -91,6 +91,30 @@ func found(dir *Dir, id *Identity, fsid entity.UUID) error {
 	return dir.SetIdentity(id)
 }
 
+// addMons makes the directory's monitors that are new in a cluster that exists.
+// When they run they ask the others to take them in.
+func addMons(dir *Dir, id *Identity) error {
+	added := false
+	for i := range id.Mons {
+		e := &id.Mons[i]
+		if e.Made {
+			continue
+		}
+		ring, err := readKeyring(dir.Join(id.Mons[0].Daemon(), "keyring"))
+		if err != nil {
+			return err
+		}
+		if err := makeMon(dir.Join(e.Daemon()), ring, nil); err != nil {
+			return err
+		}
+		e.Made, added = true, true
+	}
+	if !added {
+		return nil
+	}
+	return dir.SetIdentity(id)
+}
+
 // genesis is what the first monitors of a cluster begin with, and the
 // administrator's account in it.
 func genesis(fsid entity.UUID, now time.Time, mons ...mon.Member) ([]mon.Op, cephx.Keyring, error) {
@@ -116,7 +140,7 @@ func monKeyring(now time.Time) (cephx.Keyring, error) {
 	return cephx.Keyring{{Type: entity.Mon}: {Key: key, Caps: map[string]string{"mon": "allow *"}}}, nil
 }
 
-// makeMon makes a monitor's own directory.
+// makeMon makes a monitor's own directory. Without ops it has an empty store.
 func makeMon(home string, ring cephx.Keyring, ops []mon.Op) error {
 	store := home + "/store"
 	if err := os.RemoveAll(store); err != nil {

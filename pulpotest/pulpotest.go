@@ -1,5 +1,5 @@
-// Package pulpotest runs a cluster inside a test: a monitor and OSDs in the
-// process of the test, which stock clients and the rados package can use.
+// Package pulpotest runs a cluster inside a test: monitors and OSDs, in the
+// process of the test or in one each, which stock clients and the rados package can use.
 //
 //	func TestMine(t *testing.T) {
 //		c := pulpotest.Start(t, pulpotest.Options{})
@@ -17,6 +17,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -31,7 +32,11 @@ type Options struct {
 	// end of the test. A directory that is given stays, and a later Start goes on
 	// with what is in it.
 	Dir  string
+	Mons int // 0: one, or those that Dir has
 	OSDs int // 0: one, or those that Dir has
+	// Processes gives each daemon a process of its own: of the program that the
+	// environment variable PULPO names, or else of one built for the purpose.
+	Processes bool
 	// Log is where the daemons and the client log; nil: nowhere.
 	Log *slog.Logger
 }
@@ -47,9 +52,10 @@ type Cluster struct {
 	// Client is connected as client.admin.
 	Client *rados.Cluster
 
-	t    testing.TB
-	opts Options
-	node *node.Cluster
+	t       testing.TB
+	opts    Options
+	program string
+	node    *node.Cluster
 }
 
 // Start starts a cluster and connects to it. It is stopped at the end of the
@@ -71,16 +77,37 @@ func Start(t testing.TB, o Options) *Cluster {
 		o.Dir = dir
 	}
 	c := &Cluster{Dir: o.Dir, Keyring: filepath.Join(o.Dir, "ceph.client.admin.keyring"), t: t, opts: o}
+	if o.Processes {
+		c.program = program(t)
+	}
 	t.Cleanup(c.Stop)
 	c.start()
 	return c
+}
+
+// program is the path of pulpo.
+func program(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv("PULPO"); path != "" {
+		return path
+	}
+	dir, err := os.MkdirTemp("", "pulpotest-bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "pulpo")
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/pulpo-storage/pulpo/cmd/pulpo").CombinedOutput(); err != nil {
+		t.Fatalf("build pulpo for a cluster of processes: %v\n%s", err, out)
+	}
+	return path
 }
 
 func (c *Cluster) start() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), startLimit)
 	defer cancel()
-	n, err := node.Start(ctx, node.Options{Dir: c.Dir, OSDs: c.opts.OSDs, Log: c.opts.Log})
+	n, err := node.Start(ctx, node.Options{Dir: c.Dir, Mons: c.opts.Mons, OSDs: c.opts.OSDs, Log: c.opts.Log, Program: c.program})
 	if err != nil {
 		c.t.Fatalf("start a cluster: %v", err)
 	}

@@ -102,3 +102,35 @@ func TestDaemonDiesAndReturns(t *testing.T) {
 		t.Errorf("epoch %d, was %d: the map did not see two OSDs go and return", now, before)
 	}
 }
+
+// TestManyDaemons kills a monitor and an OSD of a cluster of several, in one
+// process and in one each; it goes on, and is whole when they are back.
+func TestManyDaemons(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]pulpotest.Options{
+		"one process": {Mons: 3, OSDs: 3}, "processes": {Mons: 3, OSDs: 3, Processes: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := pulpotest.Start(t, o)
+			ctx := t.Context()
+			pool := c.Pool("data")
+			if err := pool.WriteFull(ctx, "o", []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			c.Kill("mon.a")
+			c.Kill("osd.2")
+			c.Pool("made by two monitors")
+			c.StartDaemon("mon.a")
+			c.StartDaemon("osd.2")
+			c.WaitClean(ctx)
+			if got, err := pool.ReadFull(ctx, "o"); err != nil || string(got) != "x" {
+				t.Fatalf("%q, %v", got, err)
+			}
+			c.Restart()
+			if _, err := c.Client.Pool(ctx, "made by two monitors"); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}

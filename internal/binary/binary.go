@@ -130,13 +130,42 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
-// End kills whoever serves a directory and waits for its end.
+// End kills whoever serves a directory, or one of its daemons, and waits for
+// their end.
 func End(dir string) {
+	all := Daemons(dir)
 	if p, err := Owner(dir); err == nil {
+		all = append([]*Process{p}, all...)
+	}
+	for _, p := range all {
 		p.Signal(unix.SIGKILL)
 		p.Wait(context.Background())
 		p.Close()
 	}
+}
+
+// Daemons are the processes that run single daemons of a directory.
+func Daemons(dir string) (all []*Process) {
+	locks, _ := filepath.Glob(filepath.Join(dir, "*.*", "lock"))
+	for _, lock := range locks {
+		if p, err := holder(lock, dir); err == nil {
+			p.Daemon = filepath.Base(filepath.Dir(lock))
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// Daemon is the process that runs a daemon of a directory.
+func Daemon(t testing.TB, dir, name string) *Process {
+	t.Helper()
+	p, err := holder(filepath.Join(dir, name, "lock"), dir)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	p.Daemon = name
+	t.Cleanup(p.Close)
+	return p
 }
 
 // Up brings the cluster of a directory up in the background.
@@ -185,19 +214,24 @@ func LogTail(dir string) string {
 // Process is a running pulpo that serves a directory. It is a handle of the
 // process itself (pidfd), so a signal never meets another one of its number.
 type Process struct {
-	PID int
-	fd  int
+	PID    int
+	Daemon string // "osd.0"; empty: all of the directory
+	fd     int
 }
 
 // Owner finds the process that serves a directory.
-func Owner(dir string) (*Process, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "lock"))
+func Owner(dir string) (*Process, error) { return holder(filepath.Join(dir, "lock"), dir) }
+
+// holder finds the process that a lock names, if it is one of the directory's.
+func holder(lock, dir string) (*Process, error) {
+	b, err := os.ReadFile(lock)
 	if err != nil {
 		return nil, err
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	line, _, _ := strings.Cut(string(b), "\n")
+	pid, err := strconv.Atoi(line)
 	if err != nil {
-		return nil, fmt.Errorf("%s/lock: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", lock, err)
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -209,7 +243,7 @@ func Owner(dir string) (*Process, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("process %d does not serve %s", pid, dir)
 	}
-	return &Process{pid, fd}, nil
+	return &Process{PID: pid, fd: fd}, nil
 }
 
 // Signal sends the process a signal; it may have ended before.
