@@ -3,7 +3,6 @@ package mon
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"time"
@@ -49,6 +48,7 @@ type membership struct {
 	joining bool
 	leaving bool      // it is not in the map any more
 	full    bool      // its disk is
+	exiled  bool      // it was told to stay out of the quorum
 	next    time.Time // of the next join message
 	seed    int
 
@@ -71,7 +71,7 @@ const (
 // openMember reads what the monitor was told when it joined, or begins to join.
 func (m *Mon) openMember() error {
 	m.member.joins, m.member.gone = map[string]*join{}, map[uint64]time.Time{}
-	if raw := m.st.get(keyMember); raw != nil {
+	if raw := m.st.get(keyMember); raw != nil && m.st.get(keyForce) == nil {
 		d := wire.NewDecoder(raw)
 		m.member.welcome.decode(d)
 		if err := d.Finish(); err != nil {
@@ -79,12 +79,7 @@ func (m *Mon) openMember() error {
 		}
 		return m.member.readMap()
 	}
-	if m.st.get(keyApplied) == nil && m.st.err == nil && len(m.cfg.Seeds) > 0 {
-		m.member.joining, m.member.next = true, m.now
-		_, err := io.ReadFull(m.cfg.Rand, m.member.instance[:])
-		return err
-	}
-	return m.st.err
+	return m.openEmpty()
 }
 
 func (b *membership) readMap() (err error) {
@@ -187,6 +182,7 @@ func (m *Mon) welcomed(w *welcome) {
 	m.member.joining = false
 	var e wire.Encoder
 	w.Encode(&e)
+	m.st.del(keySeeds)
 	m.st.put(keyFormat, []byte(format))
 	m.st.put(keyMember, e.Bytes())
 	m.rlog.done.Conf = new(raftpb.ConfState)

@@ -133,7 +133,7 @@ func (m *Mon) stepRaft(data []byte) {
 		m.log.Warn("raft message does not decode", "err", err)
 		return
 	}
-	if msg.GetTo() != m.id {
+	if msg.GetTo() != m.id || m.member.exiled {
 		return // for the store that this monitor had before
 	}
 	if err := m.rn.Step(msg); err != nil {

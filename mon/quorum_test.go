@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
 )
 
@@ -448,5 +449,55 @@ func TestBrokenLine(t *testing.T) {
 	}
 	if l.m.term != term || !l.m.leading {
 		t.Errorf("mon.%s led in term %d, now it is %d, leading %v", l.name, term, l.m.term, l.m.leading)
+	}
+}
+
+// "sync_force" throws a store away at the next start; "quorum exit" keeps a
+// monitor out until "quorum enter".
+func TestForcedOut(t *testing.T) {
+	t.Parallel()
+	g := newGroup(t, 1, 3)
+	g.mustLead()
+	g.settle("a", "b", "c")
+	b := g.mons["b"]
+	tell := func(mem *member, cmd string, want errno.Errno) string {
+		t.Helper()
+		r := mem.m.Admin(cmd)
+		if r.Errno != want {
+			t.Errorf("%s: %v %s", cmd, r.Errno, r.Status)
+		}
+		g.drain(mem)
+		return string(r.Output)
+	}
+	tell(b, "sync_force", errno.EPERM)
+	tell(b, `{"prefix":"sync_force","validate":"--yes-i-really-mean-it"}`, 0)
+	g.run(100*time.Millisecond, nil)
+	id := b.m.parts.mon.RaftID("b")
+	g.must(b, "config-key set", "key", "k", "val", "v")
+	b.db.durable = b.db.now // the command is not in a hurry
+	g.restart("b")
+	g.restart("b") // it was interrupted
+	if out := tell(b, "mon_status", 0); !strings.Contains(out, `"state": "probing"`) {
+		t.Errorf("status while it joins: %s", out)
+	}
+	tell(b, "version", errno.EAGAIN)
+	g.settle("a", "b", "c")
+	if now := b.m.parts.mon.RaftID("b"); now == id {
+		t.Errorf("mon.b has the number %d as before", now)
+	}
+	if a := g.must(b, "config-key get", "key", "k"); a.out != "v" {
+		t.Errorf("mon.b reads %q", a.out)
+	}
+
+	l := g.mustLead()
+	tell(l, "quorum exit", 0)
+	if !g.run(10*time.Second, func() bool { n := g.leader(); return n != nil && n != l && !l.m.inQuorum() }) {
+		t.Fatal("the leader that was told to go leads on")
+	}
+	g.must(g.leader(), "config-key set", "key", "k", "val", "w")
+	tell(l, "quorum enter", 0)
+	g.settle("a", "b", "c")
+	if a := g.must(l, "config-key get", "key", "k"); a.out != "w" {
+		t.Errorf("mon.%s reads %q", l.name, a.out)
 	}
 }

@@ -47,7 +47,7 @@ func newTransfers() transfers {
 func (m *Mon) sendRaft(raftID uint64, data []byte, snapshot bool) {
 	to, at := m.raftPeer(raftID)
 	switch {
-	case to == "":
+	case to == "", m.member.exiled:
 		return
 	case !snapshot:
 		m.tellAt(to, at, &raftBytes{data})

@@ -18,6 +18,7 @@ import (
 func (m *Mon) commands(t *command.Table) {
 	m.inventoryCommands(t)
 	m.perfCommands(t)
+	m.quorumCommands(t)
 	t.Read("version", func(c *command.Call) command.Reply { return m.version(c) })
 	t.Read("report", m.report)
 	t.Find("report").Leader = true
@@ -72,7 +73,7 @@ func (m *Mon) Admin(cmd string) command.Reply {
 
 func (m *Mon) admin(c *command.Call) command.Reply {
 	e := m.table.FindTell(c.Prefix)
-	if !m.parts.ready() {
+	if !m.parts.ready() && c.Prefix != "mon_status" {
 		return command.Fail(errno.EAGAIN, "mon.%s has no state yet: it joins the cluster", m.cfg.Name)
 	}
 	if e == nil {

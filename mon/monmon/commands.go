@@ -147,6 +147,17 @@ func (m *Service) quorumStatus(c *command.Call) command.Reply {
 // Status is "mon_status" of this monitor.
 func (m *Service) Status(c *command.Call) command.Reply {
 	q := m.host.Quorum()
+	if m.m == nil {
+		return c.Dump(func(f *jsonfmt.Formatter) {
+			f.Object("mon_status", func() {
+				f.Str("name", m.host.Name())
+				f.Int("rank", -1)
+				f.Str("state", "probing")
+				f.Uint("election_epoch", q.Epoch)
+				f.Array("quorum", func() {})
+			})
+		})
+	}
 	rank, _ := m.m.Rank(m.host.Name())
 	state := "peon"
 	switch q.Leader {
