@@ -33,6 +33,7 @@ type OSDBoot struct {
 	UUID       FSID   // of the OSD's disk: another one under an old id is a new OSD
 	Epoch      uint32 // newest map it has
 	BootEpoch  uint32 // in which this process first came up; 0: this is the first time
+	Fresh      bool   // its disk has never been up: there is nothing on it
 	CleanBegin uint32 // interval of maps through which it was last up and
 	CleanEnd   uint32 // stopped cleanly; 0: none
 	Public     entity.AddrVec
@@ -47,7 +48,7 @@ type OSDBoot struct {
 }
 
 func (*OSDBoot) MsgType() uint16            { return TypeOSDBoot }
-func (*OSDBoot) Versions() (uint16, uint16) { return 2, 1 }
+func (*OSDBoot) Versions() (uint16, uint16) { return 3, 1 }
 func (m *OSDBoot) EncodeFront(e *wire.Encoder) {
 	e.S32(m.ID)
 	m.UUID.Encode(e)
@@ -64,6 +65,7 @@ func (m *OSDBoot) EncodeFront(e *wire.Encoder) {
 	encodeStrings(e, m.Location)
 	encodeStrings(e, m.Metadata)
 	e.U32(m.BootEpoch)
+	e.Bool(m.Fresh)
 }
 func (m *OSDBoot) decodeFront(d *wire.Decoder, version uint16) {
 	m.ID = d.S32()
@@ -80,9 +82,12 @@ func (m *OSDBoot) decodeFront(d *wire.Decoder, version uint16) {
 	m.Weight = d.U32()
 	m.Location = decodeStrings(d)
 	m.Metadata = decodeStrings(d)
-	m.BootEpoch = 0
+	m.BootEpoch, m.Fresh = 0, false
 	if version >= 2 {
 		m.BootEpoch = d.U32()
+	}
+	if version >= 3 {
+		m.Fresh = d.Bool()
 	}
 }
 

@@ -3,7 +3,9 @@ package osd
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/jsonfmt"
@@ -199,12 +201,71 @@ func (o *OSD) mayBoot() bool {
 	return !m.HasFlag(osdmap.FlagNoUp) && m.NodeFlags(o.cfg.ID)&osdmap.StateNoUp == 0
 }
 
-// dismissed reports whether the map has done with this disk: the OSD is destroyed,
-// or its number is another disk's.
+// cleanInterval are the epochs between which the OSD was up and then stopped as it
+// should; none if it did not.
+func (o *OSD) cleanInterval() (i osdmap.Interval) {
+	if o.super.CleanThru > 0 {
+		i = osdmap.Interval{Begin: o.super.Mounted, End: o.super.CleanThru}
+	}
+	return i
+}
+
+// place is what an OSD that boots says of its place in the CRUSH tree.
+type place struct {
+	class    string
+	weight   uint32
+	location map[string]string
+}
+
+// place follows the options: crush_location instead of the host, and what is not
+// to change with a start.
+func (o *OSD) place() place {
+	c := o.cfg.Options
+	p := place{o.cfg.Class, o.cfg.Weight, o.cfg.Location}
+	if text := c.Get("crush_location"); text != "" {
+		if at, ok := parseLocation(text); ok {
+			p.location = at
+		} else {
+			o.note(pg.NoteClusterWarn, fmt.Sprintf("crush_location %q is not TYPE=NAME ...", text), nil)
+		}
+	}
+	if w := c.Float("osd_crush_initial_weight"); w >= 0 {
+		p.weight = uint32(min(w*0x10000, math.MaxUint32))
+	}
+	if !c.Bool("osd_class_update_on_start") {
+		p.class = ""
+	}
+	if !c.Bool("osd_crush_update_on_start") {
+		p.location = nil
+	}
+	return p
+}
+
+// parseLocation reads "root=default rack=r1 host=a"; commas and semicolons part
+// as well.
+func parseLocation(text string) (map[string]string, bool) {
+	at := map[string]string{}
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t,;", r) }) {
+		typ, name, ok := strings.Cut(part, "=")
+		if !ok || typ == "" || name == "" {
+			return nil, false
+		}
+		at[typ] = name
+	}
+	return at, len(at) > 0
+}
+
+// dismissed reports whether the map has done with this process, or with its disk:
+// it is told to stop, or the OSD is removed, destroyed, or another disk by now.
 func (o *OSD) dismissed() error {
 	m, id := o.maps.Map, o.cfg.ID
 	switch {
 	case !m.Exists(id):
+		if o.upSince > 0 {
+			return fmt.Errorf("osdmap e%d says osd.%d does not exist", m.Epoch, id)
+		}
+	case m.State[id]&osdmap.StateStop != 0 && o.state == StateActive:
+		return fmt.Errorf("osdmap e%d says osd.%d is stopped by admin", m.Epoch, id)
 	case m.IsDestroyed(id):
 		return fmt.Errorf("osdmap e%d says osd.%d is destroyed", m.Epoch, id)
 	case !m.UUID[id].IsZero() && m.UUID[id] != o.super.UUID:

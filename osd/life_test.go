@@ -194,3 +194,74 @@ func TestWishes(t *testing.T) {
 		t.Errorf("removal: %+v", b)
 	}
 }
+
+// "osd stop" ends a process, and so does removal; the first may start again.
+func TestToldToStop(t *testing.T) {
+	t.Parallel()
+	for name, flip := range map[string]osdmap.State{
+		"stop": osdmap.StateUp | osdmap.StateStop, "rm": osdmap.StateUp | osdmap.StateExists,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) { inc.NewState[0] = flip })
+			h.send(h.newest().Epoch)
+			if !h.stopped {
+				t.Fatalf("%v", h.osd.State())
+			}
+			if name == "rm" {
+				return
+			}
+			h.stopped = false
+			h.start(2)
+			if h.osd.State() != StateActive {
+				t.Errorf("after a start: %v", h.osd.State())
+			}
+		})
+	}
+}
+
+// A boot tells of what the disk was through, and where the options say that it is.
+func TestBootTells(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	boot := func() *msg.OSDBoot {
+		t.Helper()
+		b := sent[*msg.OSDBoot](h)
+		if len(b) == 0 {
+			t.Fatal("no boot")
+		}
+		return b[0]
+	}
+	if b := boot(); !b.Fresh || b.CleanBegin+b.CleanEnd != 0 || b.BootEpoch != 0 {
+		t.Errorf("a new disk: %+v", b)
+	}
+	up := h.newest().Info[0].UpFrom
+	h.start(2)
+	if b := boot(); b.Fresh || b.CleanBegin+b.CleanEnd != 0 {
+		t.Errorf("after a crash: %+v", b)
+	}
+	up = h.newest().Info[0].UpFrom
+	h.step(Stop{})
+	for name, value := range map[string]string{
+		"crush_location": "root=default, rack=r1 host=x", "osd_crush_initial_weight": "0.5", "osd_class_update_on_start": "false",
+	} {
+		if err := h.opts.Set(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.toMon = nil
+	h.start(3)
+	b := boot()
+	if b.CleanBegin != up || b.CleanEnd < up {
+		t.Errorf("after a stop: %+v, was up from e%d", b, up)
+	}
+	if b.Location["rack"] != "r1" || b.Location["host"] != "x" || len(b.Location) != 3 || b.Weight != 0x8000 || b.Class != "" {
+		t.Errorf("place %+v", b)
+	}
+	for _, bad := range []string{"rack", "=x", "rack=", " , "} {
+		if at, ok := parseLocation(bad); ok {
+			t.Errorf("%q is %v", bad, at)
+		}
+	}
+}

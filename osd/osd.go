@@ -421,10 +421,11 @@ func (o *OSD) boot(now time.Time) {
 	}
 	o.enter(StateBooting)
 	o.bootAt = now.Add(bootEvery)
+	clean, place := o.cleanInterval(), o.place()
 	o.ready.ToMon = append(o.ready.ToMon, &msg.OSDBoot{
-		ID: o.cfg.ID, UUID: o.super.UUID, Epoch: o.super.NewestMap, BootEpoch: o.bootEpoch, CleanBegin: o.super.Mounted, CleanEnd: o.super.CleanThru,
+		ID: o.cfg.ID, UUID: o.super.UUID, Epoch: o.super.NewestMap, BootEpoch: o.bootEpoch, CleanBegin: clean.Begin, CleanEnd: clean.End, Fresh: o.super.Mounted == 0,
 		Public: o.cfg.Public, Cluster: o.cfg.Cluster, HBFront: o.cfg.HBFront, HBBack: o.cfg.HBBack, Features: o.cfg.Features,
-		Class: o.cfg.Class, Weight: o.cfg.Weight, Location: o.cfg.Location, Metadata: o.cfg.Metadata,
+		Class: place.class, Weight: place.weight, Location: place.location, Metadata: o.cfg.Metadata,
 	})
 }
 

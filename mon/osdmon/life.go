@@ -138,8 +138,9 @@ func (s *Service) markUp(b *msg.OSDBoot) {
 		inc.NewUUID[b.ID] = b.UUID
 	}
 	info := v.Info[b.ID]
-	if b.Epoch == 0 && info.UpFrom > info.LostAt {
-		inc.NewLost[b.ID] = s.cur.Epoch // its disk was made anew
+	if b.Fresh && info.UpFrom > info.LostAt {
+		// What the one before it had is not to be had any more.
+		inc.NewLost[b.ID] = s.cur.Epoch
 	}
 	if b.CleanBegin > info.LastCleanBegin || b.CleanBegin == info.LastCleanBegin && b.CleanEnd > info.LastCleanEnd {
 		inc.NewLastCleanInterval[b.ID] = osdmap.Interval{Begin: b.CleanBegin, End: b.CleanEnd}

@@ -19,12 +19,14 @@
 //
 // # When a peer is reported
 //
-//	a ping unanswered for osd_heartbeat_grace   failed since its last answer; repeated
+//	no answer for osd_heartbeat_grace           failed since the last ping that was answered; repeated
 //	nobody listens at its address               failed at once, if osd_fast_fail_on_connection_refused
 //	it answers again, or need not be pinged     withdrawn
 //	a map shows it down, or another process     forgotten
 //
-// A machine has no clock: ping times are measured with the times of its Steps.
+// A machine has no clock: ping times are measured with the times of its Steps. A
+// process that stood still finds its answers late; it gives the others as much
+// more time.
 //
 // Invariants, which check() verifies: an OSD never pings itself or one that is
 // down; pings of one peer have rising stamps and deadlines; there is at most one

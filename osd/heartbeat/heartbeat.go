@@ -311,6 +311,12 @@ func (h *Machine) tick(now time.Time) {
 	if h.m == nil {
 		return
 	}
+	// If it is us who stood still the answers may be there already, unread.
+	if late := now.Sub(h.nextCheck); late > checkEvery {
+		for _, p := range h.peers {
+			p.allow(late)
+		}
+	}
 	if !now.Before(h.nextPing) {
 		for _, p := range h.sorted() {
 			h.ping(now, p)

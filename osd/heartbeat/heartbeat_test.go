@@ -255,16 +255,16 @@ func TestHang(t *testing.T) {
 	for o := range int32(3) {
 		n.cut[[2]int32{1, o}] = true
 	}
-	n.run(19 * time.Second)
+	n.run(13 * time.Second)
 	if len(n.toMon) > 0 {
 		t.Fatalf("reported before the grace: %+v", n.toMon[0])
 	}
-	n.run(9 * time.Second)
+	n.run(8 * time.Second)
 	if by := n.reports(1, msg.FailureFailed); !slices.Equal(by, []int32{0, 2}) {
 		t.Fatalf("reported by %v", by)
 	}
 	for _, r := range n.toMon {
-		if r.For < 20 || r.For > 32 || !r.Addrs.Equal(n.m.ClientAddrs[r.Target]) || r.Epoch != n.m.Epoch {
+		if r.For < 20 || r.For > 27 || !r.Addrs.Equal(n.m.ClientAddrs[r.Target]) || r.Epoch != n.m.Epoch {
 			t.Errorf("report %+v", r)
 		}
 	}
@@ -290,6 +290,22 @@ func TestHang(t *testing.T) {
 	}
 }
 
+// An OSD that stood still itself blames nobody for what it has not read.
+func TestStoodStill(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, 3, 1, nil)
+	n.run(10*time.Second + 5*time.Millisecond)
+	n.delay = 50 * time.Millisecond
+	n.run(6 * time.Second)
+	n.now = n.now.Add(time.Minute)
+	for o := range int32(3) { // clocks first, answers later
+		n.step(o, Tick{})
+	}
+	if n.run(30 * time.Second); len(n.toMon) > 0 {
+		t.Errorf("reported: %+v", n.toMon[0])
+	}
+}
+
 // One side that fails is enough.
 func TestOneSide(t *testing.T) {
 	t.Parallel()
@@ -302,15 +318,22 @@ func TestOneSide(t *testing.T) {
 	if p.healthy(t0) || p.failing(t0.Add(20*time.Second)) || !p.failing(t0.Add(21*time.Second)) {
 		t.Errorf("%+v", p)
 	}
+	p.answered(t0, Front, 1)
+	// 20 s after the last sign of life, but 10 s after a ping at the earliest.
 	p.sent(t0.Add(5*time.Second), 2, 20*time.Second)
 	p.answered(t0.Add(6*time.Second), Front, 2)
-	if p.failing(t0.Add(21*time.Second)) || !p.failing(t0.Add(26*time.Second)) || !p.failedSince().Equal(t0) {
+	if p.failing(t0.Add(20*time.Second)) || !p.failing(t0.Add(21*time.Second)) || !p.failedSince().Equal(t0) {
 		t.Errorf("pings %+v, since %v", p.pings, p.failedSince())
+	}
+	p.answered(t0.Add(7*time.Second), Back, 2)
+	p.sent(t0.Add(18*time.Second), 3, 20*time.Second)
+	if p.failing(t0.Add(28*time.Second)) || !p.failing(t0.Add(29*time.Second)) {
+		t.Errorf("pings %+v", p.pings)
 	}
 	for i := range int64(100) {
 		p.sent(t0.Add(7*time.Second), 10+i, 20*time.Second)
 	}
-	if len(p.pings) > maxPings || p.pings[0].stamp != 2 {
+	if len(p.pings) > maxPings || p.pings[0].stamp != 3 {
 		t.Errorf("%d pings, the first %d", len(p.pings), p.pings[0].stamp)
 	}
 }

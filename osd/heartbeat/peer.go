@@ -48,7 +48,8 @@ type ping struct {
 	missing  uint8 // bit of each side
 }
 
-// sent notes a ping.
+// sent notes a ping. It is overdue when the last sign of life is older than the
+// grace; but half of that each ping has for itself.
 func (p *peer) sent(now time.Time, stamp int64, grace time.Duration) {
 	if p.begun.IsZero() {
 		p.begun = now
@@ -63,7 +64,18 @@ func (p *peer) sent(now time.Time, stamp int64, grace time.Duration) {
 	if len(p.pings) >= maxPings {
 		p.pings = append(p.pings[:1], p.pings[2:]...)
 	}
-	p.pings = append(p.pings, ping{stamp, now, now.Add(grace), missing})
+	deadline := p.failedSince().Add(grace)
+	if least := now.Add(grace / 2); deadline.Before(least) {
+		deadline = least
+	}
+	p.pings = append(p.pings, ping{stamp, now, deadline, missing})
+}
+
+// allow gives the pings under way more time.
+func (p *peer) allow(d time.Duration) {
+	for i := range p.pings {
+		p.pings[i].deadline = p.pings[i].deadline.Add(d)
+	}
 }
 
 // maxPings bounds the pings that are remembered of a peer that does not answer.
