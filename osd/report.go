@@ -2,6 +2,7 @@ package osd
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -225,6 +226,7 @@ func groupConfig(c *config.Config, groups, shards int) *pg.Config {
 	setInt(&p.TrimBatch, "osd_pg_max_concurrent_snap_trims")
 	p.Scrub = scrubConfig(c)
 	p.TrimSleep = c.Seconds("osd_snap_trim_sleep")
+	recoveryConfig(p, c, shards)
 	// The option is for all of the OSD; each shard may do its part, but at least one.
 	if n := int(c.Int("osd_max_trimming_pgs")); n > 0 {
 		p.TrimGroups = max(1, n/max(1, shards))
@@ -242,15 +244,38 @@ func groupConfig(c *config.Config, groups, shards int) *pg.Config {
 	return p
 }
 
+// recoveryMemory bounds what the groups of an OSD hold of objects that they copy,
+// in bytes.
+const recoveryMemory = 128 << 20
+
+// recoveryConfig are the settings of recovery. Stores are taken for fast ones, if
+// there is an option for these.
+func recoveryConfig(p *pg.Config, c *config.Config, shards int) {
+	first := func(names ...string) int {
+		for _, name := range names {
+			if n := c.Int(name); n > 0 {
+				return int(n)
+			}
+		}
+		return 1
+	}
+	p.RecoveryMaxActive = first("osd_recovery_max_active", "osd_recovery_max_active_ssd")
+	p.RecoveryChunk = min(first("osd_recovery_max_chunk"), recoveryMemory/2)
+	p.RecoveryBytes = recoveryMemory / max(1, shards)
+	if p.RecoverySleep = c.Seconds("osd_recovery_sleep"); p.RecoverySleep == 0 {
+		p.RecoverySleep = c.Seconds("osd_recovery_sleep_ssd")
+	}
+	p.RecoveryRetry = c.Seconds("osd_recovery_retry_interval")
+	p.BackfillScan = first("osd_backfill_scan_max")
+	if !c.Bool("osd_recover_clone_overlap") {
+		p.CloneOverlapLimit = 0
+	}
+}
+
 func sameLimits(a, b *pg.Config) bool {
 	x, y := *a, *b
 	x.DefaultClasses, y.DefaultClasses = nil, nil
-	return x.MaxObjectSize == y.MaxObjectSize && x.MaxWriteSize == y.MaxWriteSize && x.MaxNameLen == y.MaxNameLen &&
-		x.MaxNamespaceLen == y.MaxNamespaceLen && x.MaxAttrNameLen == y.MaxAttrNameLen && x.MaxAttrSize == y.MaxAttrSize &&
-		x.MaxOmapEntries == y.MaxOmapEntries && x.MaxOmapBytes == y.MaxOmapBytes && x.MaxList == y.MaxList &&
-		x.MaxWriteReply == y.MaxWriteReply && x.CopyChunk == y.CopyChunk && x.LogEntries == y.LogEntries && x.ComplaintTime == y.ComplaintTime &&
-		x.TrimBatch == y.TrimBatch && x.TrimSleep == y.TrimSleep && x.TrimGroups == y.TrimGroups &&
-		x.Scrub == y.Scrub && x.WatchTimeout == y.WatchTimeout && x.NotifyTimeout == y.NotifyTimeout
+	return reflect.DeepEqual(x, y)
 }
 
 func primaries(answers []Answer) (n int) {

@@ -15,6 +15,7 @@ import (
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/objstore/memstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
+	"github.com/pulpo-storage/pulpo/osd/recovery"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -40,6 +41,7 @@ type gang struct {
 	conf  *Config
 	trace []string
 	done  int
+	snaps object.SnapContext // of writes
 }
 
 type letter struct {
@@ -56,6 +58,9 @@ type member struct {
 	alive bool
 	has   uint32 // newest map
 	air   []Write
+	// The OSD's places to recover, and its answers.
+	places   [2]*recovery.Reserver[object.SPG]
+	verdicts []Place
 }
 
 // ask is a request of the client.
@@ -106,10 +111,35 @@ func newGang(t testing.TB, seed uint64, osds, size int) *gang {
 	for o := range int32(osds) {
 		n := &member{id: o, store: memstore.NewStepped(), alive: true}
 		n.env = g.newEnv(n)
+		n.emptyPlaces()
 		g.osds = append(g.osds, n)
 		g.give(n)
 	}
 	return g
+}
+
+func (n *member) emptyPlaces() {
+	n.verdicts = nil
+	for k := range n.places {
+		n.places[k] = recovery.NewReserver[object.SPG](1, 0)
+	}
+}
+
+// place answers a wish for a place.
+func (n *member) place(a PlaceAsk) {
+	var list []recovery.Verdict[object.SPG]
+	if a.Cancel {
+		list = n.places[a.Kind].Cancel(a.PG)
+	} else {
+		list = n.places[a.Kind].Request(a.PG, a.Priority, true)
+	}
+	for _, v := range list {
+		verdict := PlacePreempted
+		if v.Granted {
+			verdict = PlaceGranted
+		}
+		n.verdicts = append(n.verdicts, Place{a.Kind, verdict})
+	}
 }
 
 func (g *gang) newEnv(n *member) *Env {
@@ -190,6 +220,9 @@ func (g *gang) carryOut(n *member) {
 			g.send(n, w.Peers)
 			n.air = append(n.air, w)
 		}
+		for _, a := range r.Places {
+			n.place(a)
+		}
 		for _, note := range r.Notes {
 			g.log("  osd.%d: %s %v", n.id, note.Text, note.Err)
 			if note.Level == NoteCluster {
@@ -211,6 +244,13 @@ func (g *gang) carryOut(n *member) {
 					m.PGTemp[gangPG.PG] = w.Acting
 				}
 			})
+		}
+		if len(n.verdicts) > 0 && n.pg != nil {
+			v := n.verdicts[0]
+			n.verdicts = n.verdicts[1:]
+			n.pg.Step(g.now, v)
+			n.pg.check()
+			continue
 		}
 		if m := n.env.NextPeer(); m != nil {
 			n.pg.Step(g.now, m)
@@ -327,6 +367,7 @@ func (g *gang) start(n *member) {
 	g.log("osd.%d starts", n.id)
 	n.alive = true
 	n.env = g.newEnv(n)
+	n.emptyPlaces()
 	if _, err := n.store.Stat(objstore.PGColl(gangPG), object.ID{Pool: testPool, Snap: object.NoSnap}); err == nil {
 		p, err := Load(n.env, gangPG, g.now)
 		if err != nil {
@@ -394,7 +435,7 @@ func (g *gang) request(a *ask) {
 	g.log("client asks osd.%d: %d %s %q", to, a.tid, a.object, a.token)
 	g.step(g.osds[to], &Request{Session: g.sess, TID: a.tid, Received: g.now, Op: &msg.OSDOp{
 		PG: gangPG, Hash: id.Hash, Epoch: m.Epoch, Flags: msg.FlagAck | msg.FlagOnDisk, MTime: g.now, OID: a.object, Ops: []msg.Op{op},
-		Locator: object.Locator{Pool: testPool, Hash: -1}, SnapID: object.NoSnap,
+		Locator: object.Locator{Pool: testPool, Hash: -1}, SnapID: object.NoSnap, SnapContext: g.snaps,
 	}})
 }
 
@@ -570,6 +611,9 @@ func (g *gang) heal() {
 	}
 	for _, n := range g.osds {
 		if n.pg != nil {
+			for o, i := range n.pg.missing.All() {
+				g.log("osd.%d lacks %v %v", n.id, o, i)
+			}
 			g.log("osd.%d e%d role %d %v %v waits %v choice %+v missing %d %v", n.id, n.has, n.pg.role, n.pg.peering.state, n.pg.State(),
 				n.pg.peering.waiting, n.pg.peering.choice, n.pg.missing.Len(), n.pg.info.String())
 			for o, q := range n.pg.peering.peers {
@@ -645,7 +689,7 @@ func (g *gang) content(n *member) string {
 		if err != nil {
 			g.fail("%v", err)
 		}
-		fmt.Fprintf(&b, "%v %q %x\n", id, l.Bytes(), attrs[attrInfo])
+		fmt.Fprintf(&b, "%v %q %x %x\n", id, l.Bytes(), attrs[attrInfo], attrs[attrSnaps])
 		l.Release()
 	}
 	st := &n.pg.info.Stats // reads are counted where they are done

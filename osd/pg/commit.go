@@ -201,19 +201,43 @@ func (p *PG) logEntry(txn *objstore.Txn, t *Entry, e *wire.Encoder, skip int) {
 	p.info.LastUpdate = t.Version
 	p.info.LastUserVersion = max(p.info.LastUserVersion, t.UserVersion)
 	p.log.Append(t)
+	p.logged(t)
 	p.changed = true
 	p.scrubSees(t.Object)
-	if n := len(p.log.Entries) - cfg.LogEntries - cfg.DupsTracked; n >= cfg.LogTrim || n > 0 && cfg.LogTrim <= 1 {
+	if n := len(p.log.Entries) - p.log.Above(p.info.LogTail) - cfg.LogEntries; n >= cfg.LogTrim || n > 0 && cfg.LogTrim <= 1 {
 		p.trimLog(txn, cfg)
 	}
 	t.Encode(e, &p.info)
 	txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: pglog.Key(t.Version), Value: e.Bytes()[skip:]}})
 }
 
+// trimmable is the number of entries, from the oldest on, that all members have.
+func (p *PG) trimmable(cfg *Config) int {
+	n := p.log.Above(p.committed)
+	if p.isPrimary() && len(p.log.Entries) < logTooLong*cfg.LogEntries {
+		for _, m := range p.missingSets() {
+			if need, ok := m.Oldest(); ok {
+				n = min(n, max(0, p.log.Above(need)-1))
+			}
+		}
+	}
+	return n
+}
+
+// logTooLong times as long as it should be a log is trimmed even if objects are
+// missing.
+const logTooLong = 10
+
 // trimLog moves the tail up. What is below keeps its request ids only, and
-// below those everything goes.
+// below those everything goes. The tail stays below what some member does not have
+// yet: if it fell behind, it would have to be filled anew.
 func (p *PG) trimLog(txn *objstore.Txn, cfg *Config) {
 	tail, drop := p.log.Trimmed(cfg.LogEntries, cfg.DupsTracked)
+	if n := p.trimmable(cfg); n == 0 {
+		return
+	} else if most := p.log.Entries[n-1].Version; most.Compare(tail) < 0 {
+		tail, drop = most, max(0, n-cfg.DupsTracked)
+	}
 	if tail.Compare(p.info.LogTail) > 0 {
 		was := p.log.Above(p.info.LogTail)
 		p.info.LogTail = tail

@@ -34,6 +34,12 @@ type Config struct {
 	BackoffOnInactive bool
 	Scrub             scrub.Options
 	RecoveryMaxActive int           // osd_recovery_max_active: objects of a group that are copied at once
+	RecoveryChunk     int           // osd_recovery_max_chunk: bytes of an object in one message
+	RecoveryBytes     int           // that the groups of a loop hold for that, or one chunk
+	RecoverySleep     time.Duration // osd_recovery_sleep, between objects
+	RecoveryRetry     time.Duration // osd_recovery_retry_interval, after an OSD was full
+	BackfillScan      int           // osd_backfill_scan_max: objects that are compared at once
+	CloneOverlapLimit int           // osd_recover_clone_overlap_limit
 	ReadLease         time.Duration // osd_heartbeat_grace times osd_pool_default_read_lease_ratio
 	// DefaultClasses are the object classes that the capability x reaches.
 	DefaultClasses map[string]bool
@@ -48,7 +54,9 @@ func DefaultConfig() *Config {
 		MaxOmapEntries: 1024, MaxOmapBytes: 1 << 30, MaxList: 1024, MaxWriteReply: 64, CopyChunk: 8 << 20,
 		ContextCache: 256, LogEntries: 1000, LogTrim: 100, DupsTracked: 1000, ComplaintTime: 30 * time.Second,
 		WatchTimeout: 30 * time.Second, NotifyTimeout: 30 * time.Second,
-		TrimBatch: 2, TrimGroups: 1, RemoveBatch: 64, BackoffOnInactive: true, RecoveryMaxActive: 10, ReadLease: 16 * time.Second, Scrub: scrub.DefaultOptions(), DefaultClasses: map[string]bool{},
+		TrimBatch: 2, TrimGroups: 1, RemoveBatch: 64, BackoffOnInactive: true, RecoveryMaxActive: 10, RecoveryChunk: 8 << 20,
+		RecoveryBytes: 64 << 20, RecoveryRetry: 30 * time.Second, BackfillScan: 512, CloneOverlapLimit: 1000, ReadLease: 16 * time.Second,
+		Scrub: scrub.DefaultOptions(), DefaultClasses: map[string]bool{},
 	}
 	for _, name := range []string{"cephfs", "hello", "journal", "lock", "log", "numops", "otp", "rbd", "refcount", "rgw",
 		"rgw_gc", "timeindex", "user", "version", "cas", "cmpomap", "queue", "2pc_queue", "fifo"} {

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -149,6 +150,9 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 // begin settles what the group is in the present interval and writes its info.
 func (p *PG) begin(now time.Time, txn *objstore.Txn) *flight {
 	p.settle(now, txn)
+	if err := p.removeLeftovers(txn); err != nil {
+		p.fail(fmt.Errorf("pg %v: objects of transfers that were cut short: %w", p.id, err))
+	}
 	p.writeInfo(txn)
 	f := p.submitLocal(txn)
 	f.must, p.merged = p.merged, false

@@ -139,6 +139,9 @@ type page struct {
 
 // list returns of the next n objects those that are wanted, and where to go on.
 func (p *PG) list(from object.ID, n int, want func(object.ID) (bool, error)) (page, error) {
+	if pool := (object.ID{Pool: p.id.Pool}); from.Compare(pool) < 0 {
+		from = pool // below are objects that are arriving
+	}
 	all, next, err := p.env.Store.List(p.coll, from, n+1)
 	if err != nil {
 		return page{}, broken(err)

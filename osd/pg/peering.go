@@ -81,6 +81,9 @@ type peer struct {
 	started bool           // it has noted the activation
 	acked   uint64         // newest of our tokens that is durable there
 	lease   time.Time      // until then it has promised not to take part in another interval
+	// Of one that is to be filled: the objects that it has up to a head.
+	filled   int64
+	filledTo object.ID
 }
 
 // interval is the first epoch of the present interval, by which messages know it.
@@ -244,7 +247,7 @@ func (p *PG) askMissing() {
 			q.known, q.from = true, i.LastUpdate
 		default:
 			s.waiting[o] = struct{}{}
-			p.tell(o, PeerQuery, &queryBody{What: queryMissing, Since: object.Version{Epoch: i.LastEpochStarted}})
+			p.tell(o, PeerQuery, &queryBody{What: queryMissing, Since: p.info.LogTail})
 		}
 	}
 }
@@ -409,7 +412,7 @@ func (p *PG) activate(now time.Time, txn *objstore.Txn) {
 			q.from.Compare(i.LogTail) < 0:
 			// From the beginning.
 			body.Info.LastBackfill = object.MinID
-			body.Part = p.log.Since(i.LogTail, i)
+			body.Part = pglog.Part{Head: i.LastUpdate, Entries: p.log.Entries} // with what is below the tail
 			q.missing = pglog.Missing{}
 		default:
 			body.Info.LastBackfill = q.info.LastBackfill
@@ -519,6 +522,8 @@ func (p *PG) mapInInterval(now time.Time) {
 			}
 		}
 		p.serve(now)
+		p.checkMoves()
+		p.recoverMore(now)
 	}
 }
 

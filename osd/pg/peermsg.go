@@ -29,13 +29,19 @@ const (
 	PeerPush      PeerKind = 16 // parts of objects (MOSDPGPush)
 	PeerPushReply PeerKind = 17
 	PeerPull      PeerKind = 18
+	PeerPlace     PeerKind = 19 // places to recover (MRecoveryReserve, MBackfillReserve)
+	PeerScan      PeerKind = 20 // what is there to be filled? (MOSDPGScan)
+	PeerInterval  PeerKind = 21 // this is
+	PeerDrop      PeerKind = 22 // objects that must not be there (MOSDPGBackfillRemove)
+	PeerDropped   PeerKind = 23
+	PeerFill      PeerKind = 24 // how far the copy is filled; of it: it is complete (MOSDPGBackfill)
 	PeerScrub     PeerKind = 32
 )
 
 var peerKindNames = map[PeerKind]string{
 	PeerQuery: "pg_query", PeerNotify: "pg_notify", PeerLog: "pg_log", PeerInfo: "pg_info", PeerRemove: "pg_remove",
 	PeerOp: "osd_repop", PeerOpReply: "osd_repop_reply", PeerLease: "pg_lease", PeerLeaseAck: "pg_lease_ack",
-	PeerPush: "pg_push", PeerPushReply: "pg_push_reply", PeerPull: "pg_pull", PeerScrub: "pg_scrub",
+	PeerPush: "pg_push", PeerPushReply: "pg_push_reply", PeerPull: "pg_pull", PeerPlace: "pg_place", PeerScan: "pg_scan", PeerInterval: "pg_interval", PeerDrop: "pg_drop", PeerDropped: "pg_dropped", PeerFill: "pg_fill", PeerScrub: "pg_scrub",
 }
 
 func (k PeerKind) String() string {

@@ -13,6 +13,7 @@ import (
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
 	"github.com/pulpo-storage/pulpo/osd/pglog"
+	"github.com/pulpo-storage/pulpo/osd/recovery"
 	"github.com/pulpo-storage/pulpo/osd/scrub"
 	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
@@ -42,6 +43,7 @@ type Env struct {
 	againPeer []*FromPeer
 	exec      execution // of the step that runs; kept for its space
 	trims     trims
+	moving    int64 // of Config.RecoveryBytes that are in use
 
 	notifies uint32 // that were begun
 }
@@ -169,7 +171,9 @@ type PG struct {
 	lagging   []*Request // wait for promises
 	untold    []untold
 	deferred  []*FromPeer // wait until the group has been split
-	recovery  recovering
+	recovery  repair
+	incoming  map[object.ID]*recovery.Incoming // objects that arrive in pieces
+	guest     bool                             // a place was asked for here, for the primary
 
 	// Transactions under way. Tokens rise by one; flights has those above
 	// durable, in order. stored is the newest that is durable here, durable the
@@ -208,13 +212,16 @@ type flight struct {
 	version object.Version // of its log entry; zero if it has none
 	peers   []*peer        // those that were sent it
 	theirs  uint64         // the primary's token, of a replica
-	placed  object.ID      // was missing, and is not with this
 	req     *Request       // nil: the group's own
 	replies []Send         // if there are others who must have it first
 	held    []Send         // replies that tell of what it did
 	waiting []*Request     // theirs
 	undo    undo
 	must    bool // it cannot be taken back
+	// Of what the group does for itself: then comes when the transaction is durable
+	// here, refused if there was no room for it.
+	then    func(now time.Time)
+	refused func(now time.Time, why error)
 }
 
 // undo is what a transaction that the store refused has to be taken back to.
@@ -477,6 +484,7 @@ func (p *PG) Step(now time.Time, in Event) {
 			p.scrubTick(now)
 		}
 		p.leaseTick(now)
+		p.recoverTick(now)
 	case Scrub:
 		p.onScrub(now, in)
 	case Reconfigured:
@@ -490,6 +498,7 @@ func (p *PG) Step(now time.Time, in Event) {
 func (p *PG) stepped() {
 	if p.dirty && p.created && p.broken == nil && p.role != roleGone && p.role != roleSplitting && p.osdmap != nil && p.nextToken == p.stepToken {
 		txn := new(objstore.Txn)
+		p.writeMissing(txn)
 		p.writeInfo(txn)
 		p.submitLocal(txn)
 	}
@@ -572,6 +581,12 @@ func (p *PG) onCommitted(now time.Time, in Committed) {
 		return
 	}
 	p.stored = max(p.stored, in.Token)
+	for _, f := range p.flights {
+		if then := f.then; f.token <= p.stored && then != nil {
+			f.then = nil
+			then(now)
+		}
+	}
 	p.settleFlights(now)
 }
 
@@ -588,6 +603,13 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		p.info = f.undo.info
 		p.log.Undo(f.undo.logged)
 		p.onRefused(f, in.Err)
+		return
+	}
+	if f.refused != nil && errors.Is(in.Err, objstore.ErrNoSpace) {
+		p.flights = p.flights[:n]
+		p.nextToken--
+		p.untold = slices.DeleteFunc(p.untold, func(u untold) bool { return u.after == f.token })
+		f.refused(now, in.Err)
 		return
 	}
 	if !errors.Is(in.Err, objstore.ErrNoSpace) || f.must {

@@ -1,38 +1,80 @@
 package pg
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"time"
 
-	"github.com/pulpo-storage/pulpo/buffer"
-	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
-	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/pglog"
-	"github.com/pulpo-storage/pulpo/wire"
+	"github.com/pulpo-storage/pulpo/osd/recovery"
+	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
-// Recovery of what the logs say is missing. What is missing here is pulled from a
-// copy that has it, what is missing there is pushed; a few objects at a time. A
-// request that needs an object waits for that one only: a read if it is missing
-// here, a write if it is anywhere, since a transaction must find the same object
-// on all members.
+// Making copies equal, as the primary of an active group does it. Package
+// recovery has the parts; here they are put to work:
 //
-// An object and its clones are waited for together, but each is copied alone.
+//	recover.go   what is to be done, who waits for it, when it may be
+//	transfer.go  objects on their way, in both directions
+//	fill.go      backfill
+//	place.go     places, at this OSD and the others
+//	unfound.go   objects that nobody has
+//
+// What the logs say is missing comes first: what is missing here is pulled from a
+// copy that has it, what is missing there is pushed. Then the members that are
+// being filled are. Both need places:
+//
+//	stage    waits for                             shown as
+//	idle     something to do
+//	local    a place at this OSD                   recovery_wait  backfill_wait
+//	remote   a place at each of the others         recovery_wait  backfill_wait
+//	going    the objects                           recovering     backfilling
+//	tooFull  a while, since an OSD is full         recovery_toofull, backfill_toofull
+//
+// A request that needs an object waits for that one only: a read if it is missing
+// here, a write if it is anywhere, since a transaction must find the same object
+// on all members. What is waited for is copied at once, without a place. A head
+// and its clones are waited for together.
+//
+// Memory is bounded: each object under way holds one piece, and the pieces of all
+// groups of a loop are no more than Config.RecoveryBytes (or one).
 
-// recovering is what is under way.
-type recovering struct {
-	waiting map[object.ID][]*Request       // by head
-	pulls   map[object.ID]int32            // from whom
-	pushes  map[object.ID]map[int32]uint64 // to whom; the value is the transaction that it waits for, here
+// repair is what is under way.
+type repair struct {
+	waiting map[object.ID][]*Request // by head
+	urgent  []object.ID              // those heads, in the order in which they came
+	moves   map[moveKey]*move
+	// failed are the OSDs that could not give an object.
+	failed map[object.ID]map[int32]bool
+
+	stage  stage
+	fills  bool // the stage is that of a backfill
+	places map[int32]bool
+	asked  int32     // whose place is waited for in stage remote
+	next   time.Time // no object before; or when to look again
+	forced map[bool]bool
+
+	fill  *recovery.Backfill
+	units map[object.ID]*unit // under way, by head
+	base  int64               // objects that were there before it began, and came or went since
+	told  int                 // how often progress was looked at
+
+	done msg.ObjectStats // objects, bytes and keys recovered
 }
+
+type stage uint8
+
+const (
+	stageIdle stage = iota
+	stageLocal
+	stageRemote
+	stageGoing
+	stageTooFull
+)
 
 // recovered reports whether all members have all objects.
 func (p *PG) recovered() bool {
-	if p.missing.Len() > 0 || len(p.peering.choice.Backfill) > 0 {
+	if p.missing.Len() > 0 {
 		return false
 	}
 	for _, q := range p.peering.peers {
@@ -57,7 +99,7 @@ func (p *PG) absent(head object.ID) bool { return p.missing.Any(head) }
 
 // degraded reports whether some member lacks the object or a clone of it.
 func (p *PG) degraded(head object.ID) bool {
-	if p.missing.Any(head) {
+	if p.missing.Any(head) || p.recovery.fill != nil && p.recovery.fill.Copying(head) {
 		return true
 	}
 	for _, q := range p.peering.peers {
@@ -70,29 +112,50 @@ func (p *PG) degraded(head object.ID) bool {
 
 // waitFor lets a request wait until the object is where it must be.
 func (p *PG) waitFor(now time.Time, head object.ID, r *Request) {
-	if p.recovery.waiting == nil {
-		p.recovery.waiting = map[object.ID][]*Request{}
+	w := &p.recovery
+	if w.waiting == nil {
+		w.waiting = map[object.ID][]*Request{}
 	}
 	r.Stage = StageWaitRecovery
-	p.recovery.waiting[head] = append(p.recovery.waiting[head], r)
-	p.recoverObject(now, head)
+	if len(w.waiting[head]) == 0 {
+		w.urgent = append(w.urgent, head)
+	}
+	w.waiting[head] = append(w.waiting[head], r)
+	p.recoverMore(now)
 }
 
 // sources are the OSDs that have a version of an object, in order.
 func (p *PG) sources(o object.ID, need object.Version) (list []int32) {
 	for _, osd := range sortedOSDs(p.peering.peers) {
 		q := p.peering.peers[osd]
-		if q.known && !q.missing.Has(o) && q.from.Compare(need) >= 0 && o.Compare(q.info.LastBackfill) <= 0 && p.osdmap.IsUp(osd) {
+		if q.known && !q.missing.Has(o) && q.from.Compare(need) >= 0 && o.Compare(q.info.LastBackfill) <= 0 &&
+			p.osdmap.IsUp(osd) && !p.recovery.failed[o][osd] {
 			list = append(list, osd)
 		}
 	}
 	return list
 }
 
-// unfound reports whether something is missing that nobody is known to have.
+// lost reports whether an object is missing here and nobody is known to have it.
+func (p *PG) lost(o object.ID) bool {
+	i, ok := p.missing.Get(o)
+	return ok && len(p.sources(o, i.Need)) == 0
+}
+
+// numUnfound is the number of such objects.
+func (p *PG) numUnfound() (n int) {
+	for o := range p.missing.All() {
+		if p.lost(o) {
+			n++
+		}
+	}
+	return n
+}
+
+// unfound reports whether there are any.
 func (p *PG) unfound() bool {
-	for o, i := range p.missing.All() {
-		if len(p.sources(o, i.Need)) == 0 {
+	for o := range p.missing.All() {
+		if p.lost(o) {
 			return true
 		}
 	}
@@ -108,9 +171,54 @@ func (p *PG) discover() {
 	for _, o := range sortedOSDs(p.peering.peers) {
 		if q := p.peering.peers[o]; !q.member && !q.known && !q.asked && q.info.Exists() && !q.info.Empty() {
 			q.asked = true
-			p.tell(o, PeerQuery, &queryBody{What: queryMissing, Since: object.Version{Epoch: q.info.LastEpochStarted}})
+			p.tell(o, PeerQuery, &queryBody{What: queryMissing, Since: p.info.LogTail})
 		}
 	}
+}
+
+// recoverable reports whether there is something to be done by the log.
+func (p *PG) recoverable() bool {
+	for o := range p.missing.All() {
+		if !p.lost(o) {
+			return true
+		}
+	}
+	for _, q := range p.peering.peers {
+		if q.member {
+			for o := range q.missing.All() {
+				if !p.missing.Has(o) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// unfilled are the members that are not complete, in order.
+func (p *PG) unfilled() (list []int32) {
+	for _, o := range sortedOSDs(p.peering.peers) {
+		if q := p.peering.peers[o]; q.member && q.info.Incomplete() {
+			list = append(list, o)
+		}
+	}
+	return list
+}
+
+// work says what is to be done now.
+func (p *PG) work() (some, fills bool) {
+	m := p.osdmap
+	switch {
+	case p.peering.state != stateActive || p.split != nil:
+		return false, false
+	case p.recoverable():
+		return !m.HasFlag(osdmap.FlagNoRecover), false
+	case p.missing.Len() > 0 || len(p.unfilled()) == 0 || m.HasFlag(osdmap.FlagNoBackfill):
+		return false, false
+	case m.HasFlag(osdmap.FlagNoRebalance) && len(p.mapping.Acting) >= int(p.pool.Size):
+		return false, false // the objects are but in the wrong place
+	}
+	return true, true
 }
 
 // recoverMore begins as much as may be under way.
@@ -118,369 +226,140 @@ func (p *PG) recoverMore(now time.Time) {
 	if p.peering.state != stateActive {
 		return
 	}
-	// Those that somebody waits for come first.
-	for _, head := range slices.SortedFunc(maps.Keys(p.recovery.waiting), object.ID.Compare) {
-		p.recoverObject(now, head)
+	for _, head := range p.recovery.urgent {
+		p.recoverUnit(now, head)
 	}
 	p.discover()
-	limit := max(1, p.env.Config.RecoveryMaxActive)
-	begin := func(m *pglog.Missing) {
-		if m.Len() == 0 {
+	p.plan(now)
+	r := &p.recovery
+	if r.stage != stageGoing || r.fills && r.fill == nil {
+		return
+	}
+	if now.Before(r.next) {
+		p.wakeBy(r.next)
+		return
+	}
+	if r.fills {
+		p.fillMore(now)
+		return
+	}
+	for _, m := range p.missingSets() {
+		if !p.recoverSome(now, m) {
 			return
 		}
-		for _, o := range m.Sorted() {
-			if len(p.recovery.pulls)+len(p.recovery.pushes) >= limit {
-				return
-			}
-			p.recover(now, o)
-		}
 	}
-	begin(&p.missing)
+}
+
+// missingSets are what is missing here, and then what members lack.
+func (p *PG) missingSets() []*pglog.Missing {
+	sets := []*pglog.Missing{&p.missing}
 	for _, osd := range sortedOSDs(p.peering.peers) {
 		if q := p.peering.peers[osd]; q.member {
-			begin(&q.missing)
+			sets = append(sets, &q.missing)
 		}
 	}
+	return sets
 }
 
-// recoverObject begins to copy an object and its clones, whatever the limit.
-func (p *PG) recoverObject(now time.Time, head object.ID) {
-	each := func(m *pglog.Missing) {
+// recoverSome begins with objects of a set, in order. It reports whether there is
+// room for more.
+func (p *PG) recoverSome(now time.Time, m *pglog.Missing) bool {
+	if m.Len() == 0 {
+		return true
+	}
+	for _, o := range m.Sorted() {
+		if len(p.recovery.moves) >= max(1, p.env.Config.RecoveryMaxActive) {
+			return false
+		}
+		if !p.recover(now, o) {
+			return false
+		}
+	}
+	return true
+}
+
+// recoverUnit begins to copy an object and its clones, whatever the limit of
+// objects is.
+func (p *PG) recoverUnit(now time.Time, head object.ID) {
+	for _, m := range p.missingSets() {
 		if !m.Any(head) {
-			return
-		}
-		for o := range m.All() {
-			if o.Head() == head {
-				p.recover(now, o)
-			}
-		}
-	}
-	each(&p.missing)
-	for _, q := range p.peering.peers {
-		if q.member {
-			each(&q.missing)
-		}
-	}
-}
-
-// recover pulls or pushes one object.
-func (p *PG) recover(_ time.Time, o object.ID) {
-	if p.peering.state != stateActive {
-		return
-	}
-	if item, ok := p.missing.Get(o); ok {
-		if _, busy := p.recovery.pulls[o]; busy {
-			return
-		}
-		from := p.sources(o, item.Need)
-		if len(from) == 0 {
-			return
-		}
-		if p.recovery.pulls == nil {
-			p.recovery.pulls = map[object.ID]int32{}
-		}
-		p.recovery.pulls[o] = from[0]
-		p.tell(from[0], PeerPull, &pullBody{o, item.Need})
-		return
-	}
-	for _, osd := range sortedOSDs(p.peering.peers) {
-		q := p.peering.peers[osd]
-		item, lacks := q.missing.Get(o)
-		if _, busy := p.recovery.pushes[o][osd]; !q.member || !lacks || busy {
 			continue
 		}
-		m, err := p.readPush(o, item.Need)
-		if err != nil {
-			p.note(NoteCluster, fmt.Sprintf("reading %v to copy it", o), err)
-			return
+		var ids []object.ID
+		for o := range m.All() {
+			if o.Head() == head {
+				ids = append(ids, o)
+			}
 		}
-		if p.recovery.pushes == nil {
-			p.recovery.pushes = map[object.ID]map[int32]uint64{}
-		}
-		if p.recovery.pushes[o] == nil {
-			p.recovery.pushes[o] = map[int32]uint64{}
-		}
-		p.recovery.pushes[o][osd] = 0
-		p.out().Peers = append(p.out().Peers, PeerSend{osd, m})
-	}
-}
-
-// pullBody asks for an object.
-type pullBody struct {
-	Object  object.ID
-	Version object.Version
-}
-
-func (b *pullBody) Encode(e *wire.Encoder) {
-	m := e.Begin(1, 1)
-	b.Object.Encode(e)
-	b.Version.Encode(e)
-	e.End(m)
-}
-
-func (b *pullBody) Decode(d *wire.Decoder) {
-	env := d.Begin("pg_pull", 1)
-	b.Object.Decode(d)
-	b.Version.Decode(d)
-	d.End(env)
-}
-
-// pushBody is an object, or says that there is none. The payload has the bytes of
-// its extents.
-type pushBody struct {
-	pullBody
-	Result  int32
-	Size    uint64
-	Extents []objstore.Extent
-	Attrs   []objstore.KV
-	Header  []byte
-	Omap    []objstore.KV
-	Snaps   []object.SnapID // of a clone: those that it serves
-}
-
-func (b *pushBody) Encode(e *wire.Encoder) {
-	m := e.Begin(1, 1)
-	b.pullBody.Encode(e)
-	e.S32(b.Result)
-	e.U64(b.Size)
-	wire.EncodeSlice(e, b.Extents, func(x objstore.Extent) { e.U64(x.Off); e.U64(x.Len) })
-	kv := func(kv objstore.KV) { e.Str(kv.Key); e.Blob(kv.Value) }
-	wire.EncodeSlice(e, b.Attrs, kv)
-	e.Blob(b.Header)
-	wire.EncodeSlice(e, b.Omap, kv)
-	wire.EncodeSlice(e, b.Snaps, func(s object.SnapID) { e.U64(uint64(s)) })
-	e.End(m)
-}
-
-func (b *pushBody) Decode(d *wire.Decoder) {
-	env := d.Begin("pg_push", 1)
-	b.pullBody.Decode(d)
-	b.Result = d.S32()
-	b.Size = d.U64()
-	b.Extents = wire.DecodeSlice(d, 16, func() objstore.Extent { return objstore.Extent{Off: d.U64(), Len: d.U64()} })
-	kv := func() objstore.KV { return objstore.KV{Key: d.Str(), Value: slices.Clone(d.Blob())} }
-	b.Attrs = wire.DecodeSlice(d, 8, kv)
-	b.Header = slices.Clone(d.Blob())
-	b.Omap = wire.DecodeSlice(d, 8, kv)
-	b.Snaps = wire.DecodeSlice(d, 8, func() object.SnapID { return object.SnapID(d.U64()) })
-	d.End(env)
-}
-
-// readPush reads an object to be sent.
-func (p *PG) readPush(o object.ID, need object.Version) (*msg.PGPeer, error) {
-	b := pushBody{pullBody: pullBody{o, need}}
-	info, err := p.storedInfo(o)
-	if err != nil {
-		return nil, err
-	}
-	if info.Version != need {
-		return nil, fmt.Errorf("%v is here at %v, wanted at %v: %w", o, info.Version, need, errno.EIO)
-	}
-	attrs, err := p.env.Store.Attrs(p.coll, o)
-	if err != nil {
-		return nil, err
-	}
-	for _, k := range slices.Sorted(maps.Keys(attrs)) {
-		b.Attrs = append(b.Attrs, objstore.KV{Key: k, Value: attrs[k]})
-	}
-	if b.Header, err = p.env.Store.OmapHeader(p.coll, o); err != nil {
-		return nil, err
-	}
-	err = p.env.Store.OmapScan(p.coll, o, "", func(key string, value []byte) bool {
-		b.Omap = append(b.Omap, objstore.KV{Key: key, Value: slices.Clone(value)})
-		return true
-	})
-	if err != nil {
-		return nil, err
-	}
-	b.Size = info.Size
-	if b.Extents, err = p.env.Store.Extents(p.coll, o, 0, info.Size); err != nil {
-		return nil, err
-	}
-	if c, err := p.cloneOf(o); err != nil {
-		return nil, err
-	} else if c != nil {
-		b.Snaps = c.Snaps
-	}
-	var data buffer.List
-	for _, x := range b.Extents {
-		l, err := p.env.Store.Read(p.coll, o, x.Off, x.Len)
-		if err != nil {
-			data.Release()
-			return nil, err
-		}
-		data = append(data, l...)
-	}
-	m := p.compose(PeerPush, &b)
-	m.Data = data
-	return m, nil
-}
-
-// recoveryMessage takes in what another copy says of an object.
-func (p *PG) recoveryMessage(now time.Time, m *FromPeer) error {
-	b := m.Body
-	switch PeerKind(b.Kind) {
-	case PeerPull:
-		var q pullBody
-		if err := decodePeer(b.Front, &q); err != nil {
-			return err
-		}
-		return p.onPull(b.From, &q)
-	case PeerPush:
-		var q pushBody
-		if err := decodePeer(b.Front, &q); err != nil {
-			return err
-		}
-		return p.onPush(now, b.From, &q, b.Data)
-	default:
-		var q pullBody
-		if err := decodePeer(b.Front, &q); err != nil {
-			return err
-		}
-		p.onPushReply(now, b.From, &q)
-	}
-	return nil
-}
-
-// onPull sends an object to the primary.
-func (p *PG) onPull(from int32, q *pullBody) error {
-	m, err := p.readPush(q.Object, q.Version)
-	if err != nil {
-		p.tell(from, PeerPush, &pushBody{pullBody: *q, Result: errno.Code(err)})
-		return err
-	}
-	p.out().Peers = append(p.out().Peers, PeerSend{from, m})
-	return nil
-}
-
-// onPush puts an object that was missing in its place.
-func (p *PG) onPush(now time.Time, from int32, b *pushBody, data buffer.List) error {
-	item, ok := p.missing.Get(b.Object)
-	if p.isPrimary() {
-		if at, asked := p.recovery.pulls[b.Object]; !asked || at != from {
-			return nil
-		}
-		delete(p.recovery.pulls, b.Object)
-		if b.Result != 0 {
-			// It is not there after all. Others may have it.
-			q := p.peering.peers[from]
-			q.missing.Add(b.Object, b.Version, object.Version{})
-			p.recover(now, b.Object)
-			return errno.Error(b.Result)
-		}
-	} else if from != p.mapping.ActingPrimary || p.role != roleReplica {
-		return nil
-	}
-	if !ok || item.Need != b.Version {
-		return fmt.Errorf("%v at %v is not missing: %w", b.Object, b.Version, errno.EINVAL)
-	}
-	txn, err := p.placePush(b, data)
-	if err != nil {
-		return err
-	}
-	p.missing.Remove(b.Object)
-	p.writeMissing(txn)
-	f := p.submitLocal(txn)
-	f.must = true
-	if !p.isPrimary() {
-		p.tellDurable(from, PeerPushReply, &b.pullBody)
-		return nil
-	}
-	f.placed = b.Object
-	return nil
-}
-
-// placePush makes the transaction that puts an object in its place.
-func (p *PG) placePush(b *pushBody, data buffer.List) (*objstore.Txn, error) {
-	var info ObjectInfo
-	o := b.Object
-	txn := new(objstore.Txn)
-	p.dropObjects(txn, []object.ID{o})
-	txn.Touch(p.coll, o)
-	at, n := 0, data.Len()
-	for _, x := range b.Extents {
-		if x.Len > uint64(n-at) {
-			txn.Release()
-			return nil, fmt.Errorf("%v: %d bytes for %v: %w", o, n, b.Extents, errno.EBADMSG)
-		}
-		txn.Write(p.coll, o, x.Off, data.Slice(at, at+int(x.Len)).Retain())
-		at += int(x.Len)
-	}
-	txn.Truncate(p.coll, o, b.Size)
-	for _, kv := range b.Attrs {
-		if kv.Key == attrInfo {
-			if err := wire.Unmarshal(kv.Value, &info); err != nil {
-				txn.Release()
-				return nil, err
+		slices.SortFunc(ids, object.ID.Compare)
+		for _, o := range ids {
+			if !p.recover(now, o) {
+				return
 			}
 		}
 	}
-	txn.SetAttrs(p.coll, o, b.Attrs)
-	if len(b.Header) > 0 {
-		txn.OmapSetHeader(p.coll, o, b.Header)
-	}
-	if len(b.Omap) > 0 {
-		txn.OmapSet(p.coll, o, b.Omap)
-	}
-	p.indexSnaps(txn, o, b.Snaps)
-	p.indexWatched(txn, o, false, len(info.Watchers) > 0)
-	return txn, nil
 }
 
-// objectRecovered goes on when an object that was missing is here.
-func (p *PG) objectRecovered(now time.Time, o object.ID) {
-	if c := p.objects.byID[o]; c != nil && c.lru != nil {
-		p.objects.order.Remove(c.lru)
-		delete(p.objects.byID, o)
-	}
-	if p.role == roleActive && o.IsHead() && !p.absent(o) {
-		p.loadWatch(now, o)
-	}
-	p.objectMoved(now, o)
-}
-
-// onPushReply notes that a member has an object.
-func (p *PG) onPushReply(now time.Time, from int32, b *pullBody) {
-	q := p.peering.peers[from]
-	if q == nil || !q.member {
+// recoverTick looks again after what waits for the clock.
+func (p *PG) recoverTick(now time.Time) {
+	r := &p.recovery
+	if r.next.IsZero() || now.Before(r.next) || p.peering.state != stateActive {
 		return
 	}
-	if item, ok := q.missing.Get(b.Object); ok && item.Need == b.Version {
-		q.missing.Remove(b.Object)
+	r.next = time.Time{}
+	if r.stage == stageTooFull {
+		r.stage = stageIdle
 	}
-	if to := p.recovery.pushes[b.Object]; to != nil {
-		delete(to, from)
-		if len(to) == 0 {
-			delete(p.recovery.pushes, b.Object)
-		}
-	}
-	p.objectMoved(now, b.Object)
+	p.recoverMore(now)
+	p.announce(now)
 }
 
-// objectMoved lets requests go on that waited for an object.
+// recoverBy has the group look again at a time.
+func (p *PG) recoverBy(at time.Time) {
+	if r := &p.recovery; r.next.IsZero() || at.Before(r.next) {
+		r.next = at
+	}
+	p.wakeBy(p.recovery.next)
+}
+
+// objectMoved lets requests go on that waited for an object, and others begin.
 func (p *PG) objectMoved(now time.Time, o object.ID) {
 	head := o.Head()
-	if list := p.recovery.waiting[head]; len(list) > 0 && !p.absent(head) {
+	r := &p.recovery
+	if list := r.waiting[head]; len(list) > 0 && !p.absent(head) {
 		var still []*Request
-		for _, r := range list {
-			if p.degraded(head) && p.mayWrite(r) {
-				still = append(still, r)
+		for _, q := range list {
+			if p.degraded(head) && p.mayWrite(q) {
+				still = append(still, q)
 			} else {
-				p.env.Requeue(r)
+				p.env.Requeue(q)
 			}
 		}
-		if len(still) == 0 {
-			delete(p.recovery.waiting, head)
-		} else {
-			p.recovery.waiting[head] = still
-		}
+		p.setWaiting(head, still)
 	}
 	p.changed = true
+	if pause := p.env.Config.RecoverySleep; pause > 0 && r.stage == stageGoing {
+		r.next = now.Add(pause)
+		p.wakeBy(r.next)
+	}
 	p.recoverMore(now)
 	p.tryClean(now)
 	p.checkTrim(now)
 	p.checkScrub(now)
 	p.announce(now)
+}
+
+// setWaiting replaces the requests that wait for an object.
+func (p *PG) setWaiting(head object.ID, list []*Request) {
+	r := &p.recovery
+	if len(list) > 0 {
+		r.waiting[head] = list
+		return
+	}
+	delete(r.waiting, head)
+	if i := slices.Index(r.urgent, head); i >= 0 {
+		r.urgent = slices.Delete(r.urgent, i, i+1)
+	}
 }
 
 func (p *PG) mayWrite(r *Request) bool {
@@ -490,36 +369,105 @@ func (p *PG) mayWrite(r *Request) bool {
 
 // dropRecovery gives up what is under way; requests that wait are sent again.
 func (p *PG) dropRecovery() {
-	for _, list := range p.recovery.waiting {
-		for _, r := range list {
-			p.drop(r)
+	r := &p.recovery
+	for _, list := range r.waiting {
+		for _, q := range list {
+			p.drop(q)
 		}
 	}
-	p.recovery = recovering{}
+	for _, m := range r.moves {
+		p.endMove(m)
+	}
+	p.dropPlaces(false)
+	clear(p.incoming)
+	p.recovery = repair{done: r.done, forced: r.forced}
 }
 
 // recoveryState is what it adds to the state of a group that is not clean.
 func (p *PG) recoveryState() (s msg.PGState) {
-	missing, few := p.missing.Len() > 0, len(p.mapping.Acting) < int(p.pool.Size)
-	for _, q := range p.peering.peers {
-		missing = missing || q.member && q.missing.Len() > 0
-	}
-	if missing {
-		s |= msg.PGDegraded
-		if p.missing.Len() > 0 && p.unfound() {
-			s |= msg.PGRecoveryUnfound
-		} else {
-			s |= msg.PGRecovering
-		}
-	}
-	if few {
+	r := &p.recovery
+	if degraded, _ := p.census(); degraded > 0 {
 		s |= msg.PGDegraded
 	}
-	if len(p.peering.choice.Backfill) > 0 {
+	switch {
+	case r.stage == stageGoing && r.fills:
+		s |= msg.PGBackfilling
+	case r.stage == stageGoing:
+		s |= msg.PGRecovering
+	case r.stage == stageTooFull && r.fills:
+		s |= msg.PGBackfillTooFull
+	case r.stage == stageTooFull:
+		s |= msg.PGRecoveryTooFull
+	case p.recoverable():
+		s |= msg.PGRecoveryWait
+	case p.missing.Len() > 0:
+		s |= msg.PGRecoveryUnfound
+	case len(p.unfilled()) > 0:
 		s |= msg.PGBackfillWait
-		if few {
-			s |= msg.PGUndersized
-		}
+	}
+	if r.forced[false] {
+		s |= msg.PGForcedRecovery
+	}
+	if r.forced[true] {
+		s |= msg.PGForcedBackfill
 	}
 	return s
+}
+
+// census counts the copies that are nowhere and those that are in the wrong place.
+func (p *PG) census() (degraded, misplaced int64) {
+	objects := p.info.Stats.Objects
+	c := recovery.Census{Objects: objects, Size: int(p.pool.Size), Up: p.mapping.Up, Acting: p.mapping.Acting, Me: p.env.Whoami,
+		Missing:    map[int32]int64{p.env.Whoami: int64(p.missing.Len())},
+		Recovering: p.recovery.stage == stageGoing && !p.recovery.fills}
+	for osd, q := range p.peering.peers {
+		switch {
+		case q.info.Incomplete():
+			c.Missing[osd] = max(0, objects-p.filledObjects(osd))
+		case q.known || q.member:
+			c.Missing[osd] = int64(q.missing.Len())
+		default:
+			c.Missing[osd] = max(0, objects-q.info.Stats.Objects)
+		}
+	}
+	if c.Recovering {
+		c.Rows = p.located()
+	}
+	return c.Count()
+}
+
+// located says how many copies there are of the objects that some member lacks.
+func (p *PG) located() (rows []recovery.Located) {
+	seen := map[object.ID]bool{}
+	count := map[recovery.Located]int64{}
+	for _, set := range p.missingSets() {
+		for o := range set.All() {
+			if seen[o] {
+				continue
+			}
+			seen[o] = true
+			var l recovery.Located
+			has := func(osd int32, lacks bool) {
+				switch {
+				case lacks:
+				case slices.Contains(p.mapping.Up, osd):
+					l.Up++
+				default:
+					l.Other++
+				}
+			}
+			has(p.env.Whoami, p.missing.Has(o))
+			for osd, q := range p.peering.peers {
+				if q.known || q.member {
+					has(osd, q.missing.Has(o) || o.Compare(q.info.LastBackfill) > 0)
+				}
+			}
+			count[l]++
+		}
+	}
+	for l, n := range count {
+		l.Objects = n
+		rows = append(rows, l)
+	}
+	return rows
 }

@@ -118,7 +118,7 @@ func (p *PG) peerMessage(now time.Time, m *FromPeer) error {
 		case kind == PeerLeaseAck && p.isPrimary():
 			p.onLeaseAck(now, b.From, &l)
 		}
-	case PeerPush, PeerPushReply, PeerPull:
+	case PeerPush, PeerPushReply, PeerPull, PeerPlace, PeerScan, PeerInterval, PeerDrop, PeerDropped, PeerFill:
 		return p.recoveryMessage(now, m)
 	default:
 		return errno.EOPNOTSUPP
@@ -203,11 +203,13 @@ func (p *PG) onActivate(now time.Time, b *logBody) {
 		p.missing.Clear()
 		p.log = pglog.Log{}
 		p.forgetAbove(object.Version{})
-		txn.OmapRmRange(p.coll, p.meta, logPrefix, logPrefix+"\xff")
+		for _, prefix := range []string{logPrefix, snapPrefix, watchPrefix} {
+			txn.OmapRmRange(p.coll, p.meta, prefix, prefix+"\xff")
+		}
 		for _, t := range b.Part.Entries {
 			p.log.Append(t)
 		}
-		i.LogTail, i.LastUpdate, i.LastBackfill = b.Part.Tail, b.Part.Head, object.MinID
+		i.LogTail, i.LastUpdate, i.LastBackfill = b.Info.LogTail, b.Part.Head, object.MinID
 		p.writeEntries(txn, b.Part.Entries)
 		p.writeMissing(txn)
 		p.forgetContexts()

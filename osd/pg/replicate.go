@@ -56,47 +56,50 @@ func (p *PG) replicate(w *Write, prior object.Version) bool {
 	}
 	body := opBody{Token: w.Token, Prior: prior, Txn: wire.Marshal(w.Txn)}
 	whole := wire.Marshal(&body)
-	var short []byte
 	data := w.Txn.Data()
 	for _, o := range members {
 		m := p.compose(PeerOp, nil)
-		if p.takes(p.peering.peers[o], w.Txn) {
+		if p.takesAll(o, w.Txn) {
 			m.Front, m.Data = whole, data.Retain()
 		} else {
-			if short == nil {
-				body.Txn = wire.Marshal(p.ownSteps(w.Txn))
-				short = wire.Marshal(&body)
-			}
-			m.Front = short
+			part := p.taken(o, w.Txn)
+			body.Txn = wire.Marshal(part)
+			m.Front, m.Data = wire.Marshal(&body), part.Data().Retain()
 		}
 		w.Peers = append(w.Peers, PeerSend{o, m})
 	}
 	return true
 }
 
-// takes reports whether a member has the objects of a transaction.
-func (p *PG) takes(q *peer, txn *objstore.Txn) bool {
-	if !q.info.Incomplete() {
+// takes reports whether a member has an object, or the one being filled has come
+// to it.
+func (p *PG) takes(osd int32, o object.ID) bool {
+	if q := p.peering.peers[osd]; !q.info.Incomplete() || o == p.meta || o.Head().Compare(q.info.LastBackfill) <= 0 {
 		return true
 	}
+	return p.recovery.fill != nil && p.recovery.fill.Sends(osd, o)
+}
+
+// takesAll reports whether it takes all steps of a transaction.
+func (p *PG) takesAll(osd int32, txn *objstore.Txn) bool {
 	for i := range txn.Ops {
-		if o := txn.Ops[i].OID; o != p.meta && o.Head().Compare(q.info.LastBackfill) > 0 {
+		if !p.takes(osd, txn.Ops[i].OID) {
 			return false
 		}
 	}
 	return true
 }
 
-// ownSteps are the steps of a transaction on the group's own object.
-func (p *PG) ownSteps(txn *objstore.Txn) *objstore.Txn {
-	own := new(objstore.Txn)
+// taken are the steps that it takes. A step is on one object, or on versions of
+// one.
+func (p *PG) taken(osd int32, txn *objstore.Txn) *objstore.Txn {
+	part := new(objstore.Txn)
 	for _, op := range txn.Ops {
-		if op.OID == p.meta {
-			op.Data = nil
-			own.Ops = append(own.Ops, op)
+		if p.takes(osd, op.OID) {
+			part.Ops = append(part.Ops, op)
 		}
 	}
-	return own
+	return part
 }
 
 // onOp does a transaction of the primary's.
@@ -261,7 +264,6 @@ func (p *PG) settled(f *flight) bool {
 // settleFlights ends the transactions that all members have, in order.
 func (p *PG) settleFlights(now time.Time) {
 	before := len(p.flights)
-	var placed []object.ID
 	for len(p.flights) > 0 && p.settled(p.flights[0]) {
 		f := p.flights[0]
 		p.flights[0] = nil
@@ -278,9 +280,6 @@ func (p *PG) settleFlights(now time.Time) {
 		if f.req != nil {
 			p.finish(f.req)
 		}
-		if f.placed.Name != "" {
-			placed = append(placed, f.placed)
-		}
 	}
 	if before == len(p.flights) {
 		return
@@ -288,11 +287,6 @@ func (p *PG) settleFlights(now time.Time) {
 	if p.peering.state == stateActivating && p.stored == p.nextToken {
 		p.activated(now)
 		p.announce(now)
-	}
-	if p.isPrimary() {
-		for _, o := range placed {
-			p.objectRecovered(now, o)
-		}
 	}
 	p.trimmed(now)
 	if len(p.flights) > 0 {

@@ -83,7 +83,15 @@ func (p *PG) objectStats() msg.ObjectStats {
 		Reads: s.Reads, ReadKB: s.ReadKB, Writes: s.Writes, WriteKB: s.WriteKB, Omap: s.OmapObjects, Dirty: s.Objects,
 		Clones: s.Clones, Whiteouts: s.Whiteouts}
 	if p.pool != nil {
-		o.Copies = s.Objects * int64(p.pool.Size)
+		o.Copies = s.Objects * int64(max(int(p.pool.Size), len(p.mapping.Up), len(p.mapping.Acting)))
+	}
+	r := &p.recovery.done
+	o.ObjectsRecovered, o.BytesRecovered, o.KeysRecovered = r.ObjectsRecovered, r.BytesRecovered, r.KeysRecovered
+	if p.peering.state >= stateActivating {
+		o.MissingOnPrimary, o.Unfound = int64(p.missing.Len()), int64(p.numUnfound())
+		if !p.clean() {
+			o.Degraded, o.Misplaced = p.census()
+		}
 	}
 	p.scrubStats(&o)
 	return o

@@ -28,6 +28,7 @@ type Backfill struct {
 	order   []int32   // the targets, ascending
 	at      object.ID // head of the last unit that was decided (last_backfill_started)
 	flying  []*flying // units under way, in order
+	passed  int64     // objects here that were decided
 }
 
 type target struct {
@@ -154,6 +155,7 @@ func (b *Backfill) decide(head object.ID) *Unit {
 	u := &Unit{Head: head, Here: b.local.take(head)}
 	f := &flying{head: head, after: b.at, open: map[int32]bool{}}
 	b.at = head
+	b.passed += int64(len(u.Here))
 	for _, osd := range b.order {
 		t := b.targets[osd]
 		if head.Compare(t.last) <= 0 {
@@ -273,6 +275,13 @@ func (b *Backfill) Sends(osd int32, id object.ID) bool {
 	head := id.Head()
 	return t == nil || head.Compare(b.at) <= 0 || head.Compare(t.last) <= 0
 }
+
+// Passed is the number of objects here, clones among them, in the units that were
+// decided.
+func (b *Backfill) Passed() int64 { return b.passed }
+
+// At is the head of the last unit that was decided.
+func (b *Backfill) At() object.ID { return b.at }
 
 // Flying is the number of units under way.
 func (b *Backfill) Flying() int { return len(b.flying) }

@@ -43,6 +43,7 @@ func Leftovers(store objstore.Store, c objstore.Coll, pool int64, max int) ([]ob
 type Incoming struct {
 	Object  object.ID
 	Version object.Version
+	Snaps   []object.SnapID // of a clone: those that it serves
 	size    uint64
 	at      Cursor
 }
@@ -94,7 +95,11 @@ func (in *Incoming) Apply(c objstore.Coll, p *Push, txn *objstore.Txn) (done boo
 		at += n
 	}
 	p.Release()
-	*in = Incoming{p.Object, p.Version, p.Size, p.Next}
+	snaps := p.Snaps
+	if !first {
+		snaps = in.Snaps
+	}
+	*in = Incoming{p.Object, p.Version, snaps, p.Size, p.Next}
 	if p.Next.Done && to != p.Object {
 		txn.Rename(c, to, c, p.Object)
 	}

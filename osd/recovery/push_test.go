@@ -377,7 +377,7 @@ func FuzzPush(f *testing.F) {
 		}
 		// What passes is a sound transaction, whatever it says.
 		txn := new(objstore.Txn)
-		in := Incoming{p.Object, p.Version, p.Size, p.At}
+		in := Incoming{p.Object, p.Version, nil, p.Size, p.At}
 		if _, err := in.Apply(coll, &p, txn); err != nil {
 			return
 		}

@@ -1,0 +1,94 @@
+package pg
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/wire"
+)
+
+// cramped makes all of recovery happen with little: logs that end soon, so that
+// copies are filled; objects in many pieces; few objects at a time.
+func cramped(g *gang) *gang {
+	c := g.conf
+	c.LogEntries, c.LogTrim = 12, 1
+	c.RecoveryChunk, c.RecoveryMaxActive, c.BackfillScan = 7, 2, 2
+	return g
+}
+
+// snapshot makes a snapshot that writes know of from now on.
+func (g *gang) snapshot() {
+	s := g.snaps.Seq + 1
+	g.snaps = object.SnapContext{Seq: s, Snaps: append([]object.SnapID{s}, g.snaps.Snaps...)}
+}
+
+// index is what the group's own object says of clones.
+func (g *gang) index(n *member) (keys []string) {
+	err := n.store.OmapScan(n.pg.coll, n.pg.meta, snapPrefix, func(key string, _ []byte) bool {
+		raw, ok := strings.CutPrefix(key, snapPrefix)
+		if ok {
+			var id object.ID
+			if err := wire.Unmarshal([]byte(raw[8:]), &id); err != nil {
+				g.fail("%q: %v", key, err)
+			}
+			keys = append(keys, fmt.Sprintf("%d: %v", binary.BigEndian.Uint64([]byte(raw)), id))
+		}
+		return ok
+	})
+	if err != nil {
+		g.fail("%v", err)
+	}
+	return keys
+}
+
+// As TestGangSurvives, with clones, and with backfill most of the time.
+func TestGangRecovers(t *testing.T) {
+	t.Parallel()
+	seeds, from := uint64(30), uint64(0)
+	if v := os.Getenv("GANG_SEED"); v != "" {
+		fmt.Sscan(v, &from)
+		seeds = 1
+	} else if v := os.Getenv("GANG_SEEDS"); v != "" {
+		fmt.Sscan(v, &seeds)
+	}
+	for i := range seeds {
+		seed := from + i
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			size := 2 + int(seed%2)
+			g := cramped(newGang(t, seed, size+int(seed/2%3), size))
+			// Good times and bad ones, so that logs go on while somebody is away.
+			for i := range 6000 {
+				if g.r.IntN(150) == 0 {
+					g.snapshot()
+				}
+				g.fuss(i/500%3 == 2)
+			}
+			g.heal()
+			g.compare()
+			want := g.index(g.osds[g.primary().env.Whoami])
+			for _, n := range g.osds {
+				if n.pg != nil {
+					for _, key := range g.index(n) {
+						if !slices.Contains(want, key) {
+							g.fail("osd.%d, but not the primary, has %s in its index", n.id, key)
+						}
+					}
+					for _, key := range want {
+						if !slices.Contains(g.index(n), key) {
+							g.fail("osd.%d has not, as the primary has, %s in its index", n.id, key)
+						}
+					}
+				}
+				if n.env.moving != 0 || len(n.places[0].Held())+len(n.places[1].Held()) != 0 {
+					g.fail("osd.%d holds %d bytes and places %v, %v", n.id, n.env.moving, n.places[0].Held(), n.places[1].Held())
+				}
+			}
+		})
+	}
+}
