@@ -28,6 +28,7 @@ type Genesis struct {
 	Mons     []Member
 	Accounts cephx.Keyring                // client.admin and the like; not "mon."
 	Options  map[string]map[string]string // central configuration, by section
+	Settings map[string]string            // the monitors' own (Config.Options), by which the first maps are made
 }
 
 // Bootstrap returns what is to be written, synced, into the empty storage of
@@ -48,7 +49,7 @@ func Bootstrap(g Genesis) ([]Op, error) {
 		conf.Voters = append(conf.Voters, uint64(i+1))
 	}
 	m := &Mon{
-		cfg: Config{Name: g.Mons[0].Name, Rand: g.Rand}, log: slog.New(slog.DiscardHandler),
+		cfg: Config{Name: g.Mons[0].Name, Rand: g.Rand, Options: g.Settings}, log: slog.New(slog.DiscardHandler),
 		st: newStore(empty{}), now: g.Created, table: command.NewTable(), changed: map[string]bool{},
 	}
 	m.rlog = &raftLog{done: progress{Conf: conf}}

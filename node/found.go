@@ -71,7 +71,7 @@ func found(dir *Dir, id *Identity, fsid entity.UUID) error {
 	for _, e := range id.Mons {
 		mons = append(mons, mon.Member{Name: e.Name, Addrs: id.addrs(e.Port, 0)})
 	}
-	ops, admin, err := genesis(fsid, now, mons...)
+	ops, admin, err := genesis(fsid, now, id.Options, mons...)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func addMons(dir *Dir, id *Identity) error {
 
 // genesis is what the first monitors of a cluster begin with, and the
 // administrator's account in it.
-func genesis(fsid entity.UUID, now time.Time, mons ...mon.Member) ([]mon.Op, cephx.Keyring, error) {
+func genesis(fsid entity.UUID, now time.Time, options map[string]string, mons ...mon.Member) ([]mon.Op, cephx.Keyring, error) {
 	key, err := cephx.NewKey(now, rand.Reader)
 	if err != nil {
 		return nil, nil, err
@@ -126,7 +126,7 @@ func genesis(fsid entity.UUID, now time.Time, mons ...mon.Member) ([]mon.Op, cep
 		"mon": "allow *", "osd": "allow *", "mds": "allow *", "mgr": "allow *",
 	}}}
 	ops, err := mon.Bootstrap(mon.Genesis{
-		Genesis: service.Genesis{FSID: fsid, Created: now, Rand: rand.Reader}, Mons: mons, Accounts: accounts,
+		Genesis: service.Genesis{FSID: fsid, Created: now, Rand: rand.Reader}, Mons: mons, Accounts: accounts, Settings: options,
 	})
 	return ops, accounts, err
 }

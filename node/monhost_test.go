@@ -79,7 +79,7 @@ func (g *monGroup) start(name string) *monHost {
 		c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo})).With("daemon", "mon."+name)
 	}
 	if len(g.addr) == 0 {
-		if c.Found, _, err = genesis(g.fsid, time.Now(), mon.Member{Name: name, Addrs: c.Addrs}); err != nil {
+		if c.Found, _, err = genesis(g.fsid, time.Now(), localOptions, mon.Member{Name: name, Addrs: c.Addrs}); err != nil {
 			g.t.Fatal(err)
 		}
 	}
