@@ -75,6 +75,9 @@ func serveOne(ctx context.Context, o node.OneOptions) error {
 	}
 	select {
 	case <-ctx.Done():
+	case <-c.Ended():
+		o.Notify.Notify("STATUS=told to stop by the cluster")
+		o.Notify.Notify(node.EndedNote)
 	case <-c.Failed():
 		o.Notify.Notify("STATUS=" + c.Err().Error())
 		return errors.Join(c.Err(), c.Close())

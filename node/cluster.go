@@ -67,6 +67,9 @@ type Cluster struct {
 	failOnce sync.Once
 	failed   chan struct{}
 	err      error // valid after failed is closed
+
+	doneOnce sync.Once
+	done     chan struct{} // closed when the only daemon has ended
 }
 
 // Conf is the path of the cluster's ceph.conf.
@@ -98,6 +101,25 @@ func (c *Cluster) fail(daemon string, err error) {
 		close(c.failed)
 	})
 }
+
+// daemonEnded follows a daemon that was told by the cluster to stop. Others in the
+// process go on.
+func (c *Cluster) daemonEnded(name string) {
+	c.log.Warn("daemon has ended", "daemon", name)
+	if c.one == name {
+		c.doneOnce.Do(func() { close(c.done) })
+		return
+	}
+	go func() {
+		if err := c.StopDaemon(name); err != nil {
+			c.log.Warn("end of a daemon", "daemon", name, "err", err)
+		}
+	}()
+}
+
+// Ended is closed when the only daemon of the process has ended, told by the
+// cluster, and should not be started again.
+func (c *Cluster) Ended() <-chan struct{} { return c.done }
 
 var discard = slog.New(slog.DiscardHandler)
 
@@ -132,7 +154,7 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 		return nil, err
 	}
 	o.Dir = dir.Path
-	c = &Cluster{dir: dir, log: o.Log, opts: o, running: map[string]daemon{}, failed: make(chan struct{})}
+	c = &Cluster{dir: dir, log: o.Log, opts: o, running: map[string]daemon{}, failed: make(chan struct{}), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -173,7 +195,7 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 // newSite prepares what this process's daemons share; osds of them run in it.
 func (c *Cluster) newSite(osds int) (err error) {
 	c.memory.limit = c.opts.MemoryLimit
-	c.site = &site{dir: c.dir, id: c.id, log: c.log, memory: &c.memory, failed: c.fail}
+	c.site = &site{dir: c.dir, id: c.id, log: c.log, memory: &c.memory, failed: c.fail, ended: c.daemonEnded}
 	if c.site.fsid, err = entity.ParseUUID(c.id.FSID); err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func StartOne(ctx context.Context, o OneOptions) (c *Cluster, err error) {
 	if id == nil {
 		return nil, fmt.Errorf("%s: %w", o.Dir, ErrNoCluster)
 	}
-	c = &Cluster{dir: &Dir{Path: o.Dir}, id: id, log: o.Log, opts: o.Options, running: map[string]daemon{}, failed: make(chan struct{}), one: o.Name}
+	c = &Cluster{dir: &Dir{Path: o.Dir}, id: id, log: o.Log, opts: o.Options, running: map[string]daemon{}, failed: make(chan struct{}), done: make(chan struct{}), one: o.Name}
 	c.opts.Program = ""
 	defer func() {
 		if err != nil {

@@ -205,3 +205,35 @@ func TestNoDownNoOut(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// An OSD that is marked down again and again stays down, and one that is told to
+// stop does; the others in the process go on, and both can be started again.
+func TestOSDsThatEnd(t *testing.T) {
+	t.Parallel()
+	f := newFamily(t, 3, map[string]string{"osd_max_markdown_count": "1"})
+	f.until("limit", func() bool { return f.osds()[1].options.Int("osd_max_markdown_count") == 1 })
+	sick := f.osds()[1]
+	down := func() {
+		f.run("osd down", map[string]any{"ids": []string{"1"}})
+	}
+	down()
+	f.until("up again", func() bool { return f.view(1).Up == 1 && sick.serves() })
+	down()
+	f.until("ended", func() bool { return !f.runs("osd.1") })
+	f.run("osd stop", map[string]any{"ids": []string{"2"}})
+	f.until("stopped", func() bool { return !f.runs("osd.2") })
+	if v := f.view(2); v.Up != 0 || !slices.Contains(v.State, "stop") {
+		t.Errorf("%+v", v)
+	}
+	for osd := range int32(3) {
+		if name := fmt.Sprintf("osd.%d", osd); !f.runs(name) {
+			// It may still be on its way out.
+			f.until("started", func() bool { return f.StartDaemon(f.ctx, name) == nil })
+		}
+		f.until("up", func() bool { return f.view(osd).Up == 1 })
+	}
+}
+
+func (f *family) runs(name string) bool {
+	return slices.ContainsFunc(f.daemons(), func(d daemon) bool { return d.name() == name })
+}

@@ -56,6 +56,7 @@ type osdHost struct {
 	peers   *peers
 	beats   *heartbeats
 	failed  func(error)
+	ended   func()
 	status  func(string)
 	state   atomic.Uint32 // osd.State, as of the last step
 	metrics metric.Registry
@@ -70,6 +71,7 @@ type osdHost struct {
 	cancel  context.CancelFunc
 	stop    chan struct{}
 	stopped chan struct{} // the machine has stopped gracefully
+	closing atomic.Bool   // it was asked to
 	once    sync.Once
 	wg      sync.WaitGroup // the loops
 }
@@ -104,7 +106,7 @@ func startOSD(ctx context.Context, s *site, e OSDEntry) (*osdHost, error) {
 	}
 	h := &osdHost{
 		id: e.ID, lock: lock, log: s.log.With("daemon", name.String()), fsid: s.fsid, in: newInbox[osd.Event](osdInflight),
-		failed: func(err error) { s.failed(e.Daemon(), err) }, status: func(text string) { s.say(e.Daemon(), text) },
+		failed: func(err error) { s.failed(e.Daemon(), err) }, ended: func() { s.ended(e.Daemon()) }, status: func(text string) { s.say(e.Daemon(), text) },
 		stop: make(chan struct{}), stopped: make(chan struct{}), options: config.New(name, hostname()),
 		memory: s.memory, share: s.share, clients: msgr.NewBudget(0),
 	}
@@ -356,7 +358,12 @@ func (h *osdHost) carryOut() {
 		h.note(n)
 	}
 	if r.Stopped {
-		h.once.Do(func() { close(h.stopped) })
+		h.once.Do(func() {
+			close(h.stopped)
+			if !h.closing.Load() {
+				h.ended()
+			}
+		})
 	}
 	if r.Fatal != nil {
 		h.failed(r.Fatal)
@@ -453,6 +460,7 @@ func (h *osdHost) kill() error { return h.abort() }
 // close stops the daemon: first it is marked down, then the groups stop, then
 // the store closes with all that was acknowledged.
 func (h *osdHost) close() error {
+	h.closing.Store(true)
 	if h.osd != nil {
 		h.in.post(osd.Stop{})
 		select {

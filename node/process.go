@@ -37,6 +37,8 @@ type process struct {
 	ready bool // of this life
 	cmd   *exec.Cmd
 
+	ended bool // for good, as the daemon told before its end
+
 	stop chan struct{} // no more lives
 	once sync.Once
 	done chan struct{}
@@ -52,6 +54,13 @@ type ProcessState struct {
 	Restarts int       `json:"restarts"`
 	Retry    time.Time `json:"retry,omitzero"` // when it is started again
 }
+
+// EndedNote is what a daemon tells its supervisor that has ended for good: the
+// cluster has told it to stop.
+const (
+	EndedNote = endedKey + "=1"
+	endedKey  = "X_PULPO_ENDED"
+)
 
 // States of a supervised process.
 const (
@@ -129,6 +138,12 @@ func (p *process) run(first chan<- error) {
 			tell(err)
 			return
 		}
+		if p.ended {
+			p.log.Warn("daemon has ended", "why", err)
+			p.set(func(s *ProcessState) { s.PID, s.State = 0, stateStopped })
+			<-p.stop
+			return
+		}
 		delay = nextDelay(delay, time.Since(began))
 		p.log.Error("daemon ended", "err", err, "restart", delay)
 		p.set(func(s *ProcessState) {
@@ -149,6 +164,8 @@ func (p *process) live(running func()) error {
 		case "READY":
 			p.set(func(s *ProcessState) { s.State = stateRunning })
 			running()
+		case endedKey:
+			p.ended = true
 		case "STATUS":
 			p.set(func(s *ProcessState) { s.Status = value })
 		}

@@ -25,6 +25,9 @@ type site struct {
 	memory *memory // of the process
 	share  int64   // of it for each OSD
 	failed func(daemon string, err error)
+	// ended is told that a daemon is done, unasked, and is not to be started again:
+	// the cluster has told it to stop. Whoever runs it closes it.
+	ended func(daemon string)
 	// status is told what a daemon is doing; may be nil.
 	status     func(daemon, status string)
 	running    func() // called when a daemon runs; may be nil

@@ -281,7 +281,7 @@ func (o *OSD) dismiss(err error) {
 		o.fatal(fmt.Errorf("osd.%d: %w", o.cfg.ID, err))
 		return
 	}
-	o.note(NoteCluster, fmt.Sprintf("osd.%d stops", o.cfg.ID), err)
+	o.note(pg.NoteWarn, fmt.Sprintf("osd.%d stops", o.cfg.ID), err)
 	o.enter(StateStopping)
 	o.stopped()
 }
