@@ -335,7 +335,7 @@ func (id *Identity) wantMons(n int, path string) (more bool, err error) {
 func (id *Identity) listenAt(text, path string) error {
 	ep, err := ParseListen(text)
 	if err != nil {
-		return err
+		return fmt.Errorf("--listen %w", err)
 	}
 	if len(id.Mons) > 0 {
 		first := &id.Mons[0]

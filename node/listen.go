@@ -23,14 +23,14 @@ func ParseListen(s string) (Endpoint, error) {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		e.Bind, e.Port = ap.Addr(), ap.Port()
 	} else if e.Bind, err = netip.ParseAddr(s); err != nil {
-		return e, fmt.Errorf("--listen %q: want ADDR or ADDR:PORT with an IP address", s)
+		return e, fmt.Errorf("%q: want ADDR or ADDR:PORT with an IP address", s)
 	}
 	e.Bind = e.Bind.Unmap()
 	e.Public = e.Bind
 	if e.Bind.IsUnspecified() {
 		var err error
 		if e.Public, err = reachable(e.Bind.Is4()); err != nil {
-			return e, fmt.Errorf("--listen %q: %w", s, err)
+			return e, fmt.Errorf("%q: %w", s, err)
 		}
 	}
 	return e, nil

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(binary.Main(m)) }
 
 // patience bounds what must happen at all.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // until waits for a condition.
 func until(t *testing.T, what string, ok func() error) {
