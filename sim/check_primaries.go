@@ -6,7 +6,9 @@ import (
 	"github.com/pulpo-storage/pulpo/object"
 )
 
-// checkPrimaries: no group has two OSDs that serve it at the same time.
+// checkPrimaries: no group has two OSDs that serve it at the same time. One that
+// is deposed and has not heard of it may still think that it is active, but not
+// have the promises of the others (read leases).
 func checkPrimaries(w *World) check {
 	next := moment(0)
 	return check{step: func() {
@@ -21,7 +23,7 @@ func checkPrimaries(w *World) check {
 			}
 			for _, s := range o.osd.Shards() {
 				for p := range s.Groups() {
-					if !p.Active() {
+					if !p.Serves(o.p.clock()) {
 						continue
 					}
 					if was := serving[p.ID()]; was != nil {

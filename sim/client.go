@@ -45,8 +45,7 @@ func (c *client) start() {
 		return
 	}
 	c.life++
-	c.w.dark[c.name] = false
-	c.p = &process{w: c.w, name: c.name, life: c.life, alive: true}
+	c.p = c.w.newProcess(c.name, c.life, nil)
 	c.core, c.osdmap = objecter.NewCore(), nil
 	c.sessions, c.pending, c.armed = map[uint64]*end{}, map[*objecter.Op]*record{}, 0
 	addrs := addrOf("v2:10.0.2.%d:0/%d", c.index+1, c.life)
@@ -272,7 +271,7 @@ type adminCommand struct {
 
 func (w *World) makeAdmin() {
 	a := &admin{w: w}
-	a.p = &process{w: w, name: "admin", life: 1, alive: true}
+	a.p = w.newProcess("admin", 1, nil)
 	a.line = newLine(a.p, entity.Name{Type: entity.Client}, addrOf("v2:10.0.3.1:0/1"), entity.AuthName{Type: entity.Client, ID: "admin"}, 0, func() {}, func(msg.Body) {})
 	w.admin = a
 }

@@ -37,7 +37,7 @@
 //     disk may become slow or full; no disk loses what it said was durable.
 //   - network: any message late, any connection reset, any pair cut in one or both
 //     directions, for a time. Nothing is altered: that is msgr's to find out.
-//   - clocks: each off by less than the monitors' leases allow for.
+//   - clocks: each process's is wrong by a constant; all run at the same speed.
 //   - at the end everything is repaired, and then the cluster must become whole.
 //
 // # What must hold

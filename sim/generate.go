@@ -15,7 +15,9 @@ const faultTime = 60 * time.Second
 // which end before the next few begin, so that the cluster gets somewhere.
 func Generate(seed uint64) *Plan {
 	r := rand.New(rand.NewPCG(seed, 0x706c616e))
-	p := &Plan{Seed: seed, Mons: pick(r, 1, 3, 3), OSDs: 1 + r.IntN(3), Clients: 2 + r.IntN(2), Size: 1, MinSize: 1, Groups: 1 + r.IntN(4)}
+	p := &Plan{Seed: seed, Mons: pick(r, 1, 3, 3), OSDs: 1 + r.IntN(5), Clients: 2 + r.IntN(2), Groups: 1 + r.IntN(4)}
+	p.Size = min(p.OSDs, pick(r, 1, 2, 3, 3))
+	p.MinSize = 1 + r.IntN(min(p.Size, 2))
 	p.Options = [][2]string{
 		{"mon_allow_pool_size_one", "true"}, {"mon_allow_pool_delete", "true"}, {"osd_pool_default_pg_autoscale_mode", "off"},
 		{"osd_crush_chooseleaf_type", "0"}, {"mon_osd_down_out_interval", "0"}, {"mon_osd_reporter_subtree_level", "osd"},
@@ -138,8 +140,9 @@ var faults = []fault{
 	// Clocks and disks.
 	func(g *generator, from, to time.Duration) {
 		n := g.anyone()
-		g.at(from, "skew", n, (g.upTo(100*time.Millisecond) - 50*time.Millisecond).Round(time.Millisecond).String())
-		g.at(to, "skew", n, "0s")
+		g.at(from, "skew", n, (g.upTo(20*time.Second) - 10*time.Second).Round(time.Millisecond).String())
+		g.at(from, "kill", n)
+		g.at(to, "start", n)
 	},
 	func(g *generator, from, to time.Duration) {
 		n := g.daemon()

@@ -78,8 +78,7 @@ func (m *monitor) start() {
 		return
 	}
 	m.life++
-	m.w.dark[m.name] = false
-	m.p = &process{w: m.w, name: m.name, life: m.life, alive: true, accept: m.accept}
+	m.p = m.w.newProcess(m.name, m.life, m.accept)
 	m.sessions, m.logins = map[uint64]*end{}, map[uint64]login{}
 	m.lines = map[string]*peerLine{}
 	drawing(m.lots, func() {

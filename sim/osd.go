@@ -77,8 +77,7 @@ func (h *osdHost) start() {
 	w := h.w
 	h.life++
 	h.stopping = false
-	w.dark[h.name] = false
-	h.p = &process{w: w, name: h.name, life: h.life, alive: true, accept: h.accept}
+	h.p = w.newProcess(h.name, h.life, h.accept)
 	h.addrs = addrOf("v2:10.0.1.%d:6800/%d", h.id+1, h.life)
 	h.cluster = addrOf("v2:10.0.1.%d:6801/%d", h.id+1, h.life)
 	h.peers = map[int32]*peerLine{}
@@ -400,6 +399,9 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 			for _, m := range acks {
 				h.tell(m)
 			}
+			for _, m := range acks {
+				h.tell(m)
+			}
 			s.loop.post(osd.ForPG{PG: id, Event: pg.Committed{Token: token, Err: err}})
 		})
 		if err != nil {
@@ -430,6 +432,12 @@ func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
 	}
 	if len(r.Places) > 0 {
 		h.loop.post(osd.Places{Asks: slices.Clone(r.Places)})
+	}
+	if r.WantUpThru != 0 {
+		h.loop.post(osd.NeedUpThru{Epoch: r.WantUpThru})
+	}
+	for _, w := range r.WantTemp {
+		h.loop.post(osd.WantTemp{PG: w.PG, OSDs: w.Acting})
 	}
 	if r.WantUpThru != 0 {
 		h.loop.post(osd.NeedUpThru{Epoch: r.WantUpThru})

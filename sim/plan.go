@@ -59,7 +59,7 @@ var steps = map[string]struct {
 	"join":  {2, pairwise((*network).heal, true)},                                                           // the end of both
 	"reset": {2, pairwise((*network).reset, true)},                                                          // connections break
 	"slow":  {3, slowLink},                                                                                  // A B how much
-	"skew":  {2, skewClock},                                                                                 // A by how much it goes wrong
+	"skew":  {2, skewClock},                                                                                 // A by how much its clock is wrong from the next start on
 	"disk":  {2, slowDisk},                                                                                  // A how much slower
 	"room":  {2, diskRoom},                                                                                  // A bytes of space
 	"op":    {3, (*World).submit},                                                                           // client object verb [token or snapshot]

@@ -12,7 +12,8 @@ type process struct {
 	name  string // "osd.1"
 	life  int    // how-manieth
 	alive bool
-	ends  []*end // of its connections, in the order in which they were made
+	skew  time.Duration // of its clock, which runs on evenly whatever happens to the host's
+	ends  []*end        // of its connections, in the order in which they were made
 	// accept takes a connection that somebody made to an address of this process.
 	accept func(e *end, from hello)
 	addrs  []string // at which it listens
@@ -20,12 +21,18 @@ type process struct {
 
 func (p *process) String() string { return fmt.Sprintf("%s/%d", p.name, p.life) }
 
+// newProcess begins a life.
+func (w *World) newProcess(name string, life int, accept func(e *end, from hello)) *process {
+	w.dark[name] = false
+	return &process{w: w, name: name, life: life, alive: true, skew: w.skew[name], accept: accept}
+}
+
 // clock is the time as the process's machine has it.
-func (p *process) clock() time.Time { return p.w.wall(p.w.now).Add(p.w.skew[p.name]) }
+func (p *process) clock() time.Time { return p.w.wall(p.w.now).Add(p.skew) }
 
 // when turns a time of the process's clock into a moment.
 func (p *process) when(t time.Time) moment {
-	return moment(t.Add(-p.w.skew[p.name]).Sub(birth))
+	return moment(t.Add(-p.skew).Sub(birth))
 }
 
 // after runs f in a while, if the process is still there.

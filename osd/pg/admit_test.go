@@ -243,6 +243,27 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// A client that was told to wait, and hears of neither map, must not wait for good
+// when this OSD is deposed and comes to be the primary again.
+func TestBackoffEndsWithThePrimary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.next(func(m *osdmap.Map) { m.Pools[testPool].MinSize = 2 })
+	w.sends = nil
+	w.step(w.request("o", 0, 0, opRead(0, 0)))
+	if len(w.sends) != 1 {
+		t.Fatalf("%d messages", len(w.sends))
+	}
+	b := w.sends[0].Body.(*msg.OSDBackoff)
+	w.next(func(m *osdmap.Map) { m.PGTemp[w.pg.id.PG] = []int32{1} })
+	if len(w.sends) != 2 {
+		t.Fatalf("%d messages", len(w.sends))
+	}
+	if u, ok := w.sends[1].Body.(*msg.OSDBackoff); !ok || u.What != msg.BackoffUnblock || u.ID != b.ID {
+		t.Fatalf("%+v", w.sends[1].Body)
+	}
+}
+
 func TestBlocklist(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

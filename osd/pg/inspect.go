@@ -2,6 +2,7 @@ package pg
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
@@ -22,3 +23,8 @@ func Logged(s objstore.Store, id object.SPG, v object.Version) (bool, error) {
 	}
 	return m[key] != nil, nil
 }
+
+// Serves reports whether the group would answer a client at a time: it is active
+// and all acting members have promised to take part in no other interval until
+// later.
+func (p *PG) Serves(now time.Time) bool { return p.role == roleActive && !p.laggy(now) }

@@ -188,7 +188,9 @@ func (p *PG) settle(now time.Time, txn *objstore.Txn) {
 	p.checkTrim(now)
 	p.checkScrub(now)
 	if p.role == roleStray {
-		clear(p.backoffs)
+		// A client takes what it was told for good as long as the connection lasts,
+		// and this OSD may be the primary again before it notices.
+		p.unblock()
 	}
 	p.announce(now)
 }
