@@ -264,6 +264,42 @@ func TestBackoffEndsWithThePrimary(t *testing.T) {
 	}
 }
 
+// TestBackoffIDs sends a client backoffs of all groups of a daemon: each has an
+// id of its own.
+func TestBackoffIDs(t *testing.T) {
+	t.Parallel()
+	const shards, each = 3, 4
+	seen := map[uint64]bool{}
+	for shard := range shards {
+		w := newWorld(t)
+		w.env.Shard, w.env.Shards = shard, shards
+		w.next(func(m *osdmap.Map) { m.Pools[testPool].MinSize = 2 })
+		for range each {
+			// As a group that comes in the place of this one, and has sent none.
+			w.pg.backoffs, w.sends = nil, nil
+			w.step(w.request("o", 0, 0, opRead(0, 0)))
+			b, ok := w.sends[0].Body.(*msg.OSDBackoff)
+			if !ok {
+				t.Fatalf("%+v", w.sends[0].Body)
+			}
+			if seen[b.ID] {
+				t.Errorf("id %d of shard %d was used before", b.ID, shard)
+			}
+			seen[b.ID] = true
+		}
+	}
+	w := newWorld(t)
+	w.next(func(m *osdmap.Map) { m.Pools[testPool].MinSize = 2 })
+	other := newPG(w.env, w.pg.id)
+	other.takeMap(w.pg.osdmap)
+	for _, p := range []*PG{w.pg, other} {
+		p.backoff(w.request("o", 0, 0, opRead(0, 0)))
+	}
+	if a, b := w.pg.backoffs[w.sess], other.backoffs[w.sess]; a == b {
+		t.Errorf("two groups of a loop both sent id %d", a)
+	}
+}
+
 func TestBlocklist(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

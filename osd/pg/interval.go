@@ -283,12 +283,19 @@ func (p *PG) backoff(r *Request) {
 			p.backoffs = map[*Session]uint64{}
 		}
 		if _, ok := p.backoffs[r.Session]; !ok {
-			p.nextBackoff++
-			p.backoffs[r.Session] = p.nextBackoff
-			p.sendBackoff(r.Session, msg.BackoffBlock, p.nextBackoff)
+			id := p.env.nextBackoff()
+			p.backoffs[r.Session] = id
+			p.sendBackoff(r.Session, msg.BackoffBlock, id)
 		}
 	}
 	p.drop(r)
+}
+
+// nextBackoff is an id for a backoff. A client tells the backoffs of an OSD apart
+// by their ids, whatever groups and loops they are of.
+func (e *Env) nextBackoff() uint64 {
+	e.backoffs++
+	return e.backoffs*uint64(max(e.Shards, 1)) + uint64(e.Shard)
 }
 
 func (p *PG) sendBackoff(to *Session, what uint8, id uint64) {

@@ -46,6 +46,7 @@ type Env struct {
 	moving    int64 // of Config.RecoveryBytes that are in use
 
 	notifies uint32 // that were begun
+	backoffs uint64 // that were sent
 }
 
 // Ready returns what was decided since the last call.
@@ -192,8 +193,7 @@ type PG struct {
 	alarm       time.Time                    // no watch or notification ends before; zero: there is none
 	outstanding outstanding
 
-	backoffs    map[*Session]uint64 // id of the one that a client was sent
-	nextBackoff uint64
+	backoffs map[*Session]uint64 // id of the one that a client was sent
 
 	scrub   scrubber
 	removal object.ID // of a group that is gone: where to go on
