@@ -11,6 +11,7 @@ import (
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
 	"github.com/pulpo-storage/pulpo/osd/pg"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
 	"github.com/pulpo-storage/pulpo/osd/scrub"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
@@ -403,8 +404,14 @@ func (s *Shard) peerMessage(now time.Time, m *pg.FromPeer) {
 	s.reap(id, p)
 }
 
-// receive makes the group that a message is for, if there is to be one.
+// receive makes the group that a message is for, if there is to be one. A message
+// of an interval that has ended makes none: what it tells is not true any more, and
+// who is the primary now asks anew.
 func (s *Shard) receive(now time.Time, m *pg.FromPeer) {
+	if !s.sameInterval(m.Body.PG.PG, m.Body.Epoch) {
+		m.Release()
+		return
+	}
 	p := pg.Receive(&s.env, m, s.maps.Map, now)
 	if p == nil {
 		m.Release()
@@ -412,6 +419,21 @@ func (s *Shard) receive(now time.Time, m *pg.FromPeer) {
 	}
 	s.enter(p)
 	s.ripe = append([]*pg.FromPeer{m}, s.ripe...)
+}
+
+// sameInterval reports whether no interval of a group has begun since an epoch, as
+// far back as the shard knows.
+func (s *Shard) sameInterval(g object.PG, since uint32) bool {
+	if s.lately[0].Epoch > since {
+		return false
+	}
+	now, ok := pglog.Place(s.maps.Map, g)
+	for _, m := range s.lately {
+		if was, there := pglog.Place(m, g); m.Epoch >= since {
+			ok = ok && there && was.Same(&now)
+		}
+	}
+	return ok
 }
 
 // enter takes a new group in, and what waited for it.
