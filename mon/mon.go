@@ -290,6 +290,7 @@ func (m *Mon) Ready() Ready {
 		m.drainRaft()
 		m.forwardWaiting()
 		m.askReads()
+		m.sendLog()
 		committed := len(m.changed) > 0
 		m.publish()
 		m.grantIDs()

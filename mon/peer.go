@@ -27,6 +27,7 @@ import (
 //	welcome   leader    new        as above
 //	wantIDs   peon      leader     comes again
 //	ids       leader    peon       the ids are lost
+//	log       peon      leader     the lines are lost
 type peerKind uint8
 
 const (
@@ -43,6 +44,7 @@ const (
 	kindWantIDs peerKind = 11
 	kindIDs     peerKind = 12
 	kindList    peerKind = 13
+	kindLog     peerKind = 14
 )
 
 // peerBody is one of the messages below.
@@ -66,6 +68,7 @@ var peerBodies = map[peerKind]func() peerBody{
 	kindWantIDs: func() peerBody { return new(wantIDs) },
 	kindIDs:     func() peerBody { return new(idRange) },
 	kindList:    func() peerBody { return new(sessionList) },
+	kindLog:     func() peerBody { return new(logLines) },
 }
 
 // encodePeer makes a message of a monitor in the life that boot numbers.
@@ -389,3 +392,14 @@ type idRange struct{ first, last uint64 }
 func (idRange) kind() peerKind            { return kindIDs }
 func (b idRange) Encode(e *wire.Encoder)  { e.U64(b.first); e.U64(b.last) }
 func (b *idRange) decode(d *wire.Decoder) { b.first, b.last = d.U64(), d.U64() }
+
+// logLines are lines of a peon for the cluster log.
+type logLines struct{ lines []msg.LogEntry }
+
+func (logLines) kind() peerKind { return kindLog }
+func (b logLines) Encode(e *wire.Encoder) {
+	wire.EncodeSlice(e, b.lines, func(l msg.LogEntry) { l.Encode(e) })
+}
+func (b *logLines) decode(d *wire.Decoder) {
+	b.lines = wire.DecodeSlice(d, 6, func() (l msg.LogEntry) { l.Decode(d); return l })
+}

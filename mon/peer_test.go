@@ -35,6 +35,7 @@ func samples(t testing.TB) []peerBody {
 		&welcome{instance: entity.UUID{1}, raftID: 4, raw: []byte("map"), ids: map[string]uint64{"a": 1}},
 		&wantIDs{},
 		&idRange{1, 2},
+		&logLines{[]msg.LogEntry{{Name: entity.AuthName{Type: entity.Mon, ID: "b"}, Stamp: at, Seq: 1, Message: "m", Channel: "audit"}}},
 	}
 }
 

@@ -124,6 +124,10 @@ func (m *Mon) fromPeer(from string, raw []byte) {
 		}
 	case *idRange:
 		m.ids.left = *b
+	case *logLines:
+		if m.leading {
+			m.parts.log.Took(b.lines)
+		}
 	}
 }
 
@@ -341,6 +345,20 @@ func (m *Mon) expire() {
 				m.closeSession(s)
 			}
 		}
+	}
+}
+
+// sendLog hands this monitor's lines for the cluster log to the leader.
+func (m *Mon) sendLog() {
+	if !m.inQuorum() {
+		return
+	}
+	switch lines := m.parts.log.TakeOwn(); {
+	case len(lines) == 0:
+	case m.leading:
+		m.parts.log.Took(lines)
+	default:
+		m.tellLeader(&logLines{lines})
 	}
 }
 

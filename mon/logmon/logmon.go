@@ -29,6 +29,11 @@ const (
 	linger  = time.Second
 	burst   = 256 // lines that do not wait
 	longest = 64 << 10
+	// keepBytes bounds what the kept lines take: they are part of what a monitor
+	// that lags gets as a whole.
+	keepBytes = 16 << 20
+	// keepOwn is how many lines a peon keeps while it cannot send them.
+	keepOwn = 256
 )
 
 // Core is what the service asks of the monitor.
@@ -47,7 +52,9 @@ type Service struct {
 	pending     []msg.LogEntry
 	since       time.Time // of the oldest pending one
 	urgent      bool
+	size        int               // bytes of the kept lines
 	seq         uint64            // of our own lines
+	own         []msg.LogEntry    // lines of this monitor that only the leader can add
 	daemons     map[uint64]uint64 // newest line of a session
 }
 
@@ -61,7 +68,7 @@ func lineKey(n uint64) string { return keyLine + fmt.Sprintf("%016x", n) }
 
 // Load reads the state.
 func (m *Service) Load(r service.Reader) error {
-	m.r, m.first, m.last = r, 1, 0
+	m.r, m.first, m.last, m.size = r, 1, 0, 0
 	n := 0
 	for k, v := range r.Scan(keyLine, keyLine+"\xff") {
 		num, err := strconv.ParseUint(strings.TrimPrefix(k, keyLine), 16, 64)
@@ -73,6 +80,7 @@ func (m *Service) Load(r service.Reader) error {
 		}
 		n++
 		m.last = num
+		m.size += len(v)
 		var e msg.LogEntry
 		if err := wire.Unmarshal(v, &e); err != nil {
 			return fmt.Errorf("line %d: %w", num, err)
@@ -88,14 +96,32 @@ func (m *Service) Add(level msg.LogLevel, channel, text string) {
 	if channel == "" {
 		channel = "cluster"
 	}
-	if !m.host.Leader() {
-		return
-	}
 	m.seq++
-	m.add(msg.LogEntry{
+	line := msg.LogEntry{
 		Name: entity.AuthName{Type: entity.Mon, ID: m.host.Name()}, Rank: entity.Name{Type: entity.Mon, Num: m.host.Rank()}, Addrs: m.host.Addrs(),
 		Stamp: m.host.Now(), Seq: m.seq, Level: level, Message: text, Channel: channel,
-	})
+	}
+	if m.host.Leader() {
+		m.add(line)
+		return
+	}
+	if m.own = append(m.own, line); len(m.own) > keepOwn {
+		m.own = m.own[1:]
+	}
+}
+
+// TakeOwn returns the lines that this monitor has for the leader.
+func (m *Service) TakeOwn() []msg.LogEntry {
+	l := m.own
+	m.own = nil
+	return l
+}
+
+// Took stages lines of another monitor, on the leader.
+func (m *Service) Took(l []msg.LogEntry) {
+	for _, e := range l {
+		m.add(e)
+	}
 }
 
 func (m *Service) add(e msg.LogEntry) {
@@ -163,9 +189,12 @@ func (m *Service) Apply(b []byte, w service.Writer) error {
 	}
 	for _, e := range l {
 		m.last++
-		w.Put(lineKey(m.last), wire.Marshal(e))
+		line := wire.Marshal(e)
+		m.size += len(line)
+		w.Put(lineKey(m.last), line)
 	}
-	for ; m.last-m.first+1 > keep; m.first++ {
+	for ; m.last-m.first+1 > keep || m.size > keepBytes && m.first < m.last; m.first++ {
+		m.size -= len(w.Get(lineKey(m.first)))
 		w.Delete(lineKey(m.first))
 	}
 	return nil

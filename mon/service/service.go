@@ -132,8 +132,8 @@ type Host interface {
 	// Send sends a message that no message asked for.
 	Send(s *Session, b msg.Body)
 	Sessions() iter.Seq[*Session]
-	// Log adds a line to the cluster log; channel "" is "cluster". On monitors
-	// that do not lead it does nothing.
+	// Log adds a line to the cluster log; channel "" is "cluster". Other
+	// monitors than the leader send it there.
 	Log(level msg.LogLevel, channel, format string, args ...any)
 	// Option returns the value of a configuration option for this monitor, ""
 	// for one that is unknown.
