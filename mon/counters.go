@@ -60,6 +60,33 @@ func newCounters(r *metric.Registry) *counters {
 	c.stored = g.Counter("store_state", "Store a shared state on disk", metric.Useful)
 	c.writeKeys = g.Average("store_state_keys", "Keys in transaction in stored state", metric.Useful)
 	c.writeSize = g.Average("store_state_bytes", "Data in transaction in stored state", metric.Useful, metric.Bytes)
+	// What a stock monitor counts of its paxos and raft has no like of, for those who
+	// ask by name.
+	for _, n := range [][2]string{
+		{"start_leader", "Starts in leader role"}, {"start_peon", "Starts in peon role"}, {"restart", "Restarts"}, {"refresh", "Refreshes"},
+		{"collect", "Peon collects"}, {"collect_uncommitted", "Uncommitted values in started and handled collects"},
+		{"collect_timeout", "Collect timeouts"}, {"accept_timeout", "Accept timeouts"}, {"lease_ack_timeout", "Lease acknowledgement timeouts"},
+		{"lease_timeout", "Lease timeouts"}, {"share_state", "Sharings of state"}, {"new_pn", "New proposal number queries"},
+	} {
+		g.Counter(n[0], n[1], metric.Useful)
+	}
+	for _, n := range [][2]string{
+		{"begin_keys", "Keys in transaction on begin"}, {"commit_keys", "Keys in transaction on commit"}, {"collect_keys", "Keys in transaction on peon collect"},
+		{"share_state_keys", "Keys in shared state"},
+	} {
+		g.Average(n[0], n[1], metric.Useful)
+	}
+	for _, n := range [][2]string{
+		{"commit_bytes", "Data in transaction on commit"}, {"collect_bytes", "Data in transaction on peon collect"}, {"share_state_bytes", "Data in shared state"},
+	} {
+		g.Average(n[0], n[1], metric.Useful, metric.Bytes)
+	}
+	for _, n := range [][2]string{
+		{"refresh_latency", "Refresh latency"}, {"begin_latency", "Latency of begin operation"}, {"collect_latency", "Peon collect latency"},
+		{"store_state_latency", "Storing state latency"}, {"new_pn_latency", "New proposal number getting latency"},
+	} {
+		g.Latency(n[0], n[1], metric.Useful)
+	}
 	r.Add(g)
 
 	g = metric.NewGroup("cluster")

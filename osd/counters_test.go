@@ -52,6 +52,9 @@ func TestRequestsAreCountedByKind(t *testing.T) {
 		"op_w": 2, "op_w_in_bytes": 11, "op_w_latency count": 2,
 		"op_r": 1, "op_r_out_bytes": 5, "op_r_latency count": 1,
 		"op_rw": 1, "op_rw_in_bytes": 4, "op_rw_latency count": 1,
+		"op_process_latency count": 4, "op_w_process_latency count": 2, "op_rw_prepare_latency count": 1, "copyfrom": 0,
+		"object_ctx_cache_total": 5, "object_ctx_cache_hit": 2, "op_before_dequeue_op_lat count": 5,
+		"tier_promote": 0, "recovery_ops": 0, "subop_latency count": 0, "numpg_removing": 0,
 		"op_wip": 0, "slow_ops": 0, "messages_delayed_for_map": 0, "numpg": 4, "numpg_primary": 4,
 		"map_message_epochs": int64(len(h.maps)), "stat_bytes": int64(h.store.Usage().Total),
 	} {

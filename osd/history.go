@@ -49,9 +49,13 @@ type history struct {
 func (s *Shard) remember(now time.Time) {
 	done := s.env.Done()
 	fresh := done[s.remembered:]
+	if hits, all := s.env.TakeLookups(); all > 0 {
+		s.counters.objectHits.Add(hits)
+		s.counters.objects.Add(all)
+	}
 	s.remembered = len(done)
 	for _, r := range fresh {
-		s.counters.add(r, now.Sub(r.Received))
+		s.counters.add(r, now)
 		s.history.add(now, r)
 	}
 }

@@ -465,7 +465,8 @@ func (o *OSD) onMaps(now time.Time, in *msg.OSDMap) {
 		return
 	}
 	o.ungiven = append(o.ungiven, fresh...)
-	o.counters.mapEpochs.Add(uint64(len(fresh)))
+	o.counters.mapEpochs.Add(uint64(len(in.Full) + len(in.Incrementals)))
+	o.counters.mapDups.Add(uint64(max(0, len(in.Full)+len(in.Incrementals)-len(fresh))))
 	m := o.maps.Map
 	defer o.tellHeartbeats()
 	o.wishes.grant(m, o.cfg.ID)

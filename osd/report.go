@@ -105,8 +105,9 @@ func (o *OSD) makeReport(answers []Answer) *msg.OSDReport {
 	}}
 	hb := o.hb.Status()
 	r.Stat.Peers, r.Stat.Pings = hb.Peers, hb.Times
-	usage, requests := map[int64]pg.Stats{}, 0
+	usage, requests, removing := map[int64]pg.Stats{}, 0, 0
 	for _, a := range answers {
+		removing += a.Removing
 		r.PGs = append(r.PGs, a.PGs...)
 		r.Stat.PGs += uint32(a.Count)
 		r.Stat.SlowOps += uint32(a.Slow)
@@ -126,6 +127,7 @@ func (o *OSD) makeReport(answers []Answer) *msg.OSDReport {
 		r.Pools = append(r.Pools, msg.PoolUsage{Pool: pool, Store: msg.StoreStats{Stored: s.Bytes, Allocated: s.Bytes}})
 	}
 	o.counters.wip.Set(int64(requests))
+	o.counters.removing.Set(int64(removing))
 	o.counters.slow.Set(int64(r.Stat.SlowOps))
 	o.counters.groups.Set(int64(r.Stat.PGs))
 	o.counters.primary.Set(int64(primaries(answers)))

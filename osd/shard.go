@@ -91,7 +91,7 @@ type Answer struct {
 	Oldest   time.Duration
 	Errors   uint64             // reads that the store failed
 	Usage    map[int64]pg.Stats // by pool
-	Removal  bool               // groups of pools that are gone are still there
+	Removing int                // groups of pools that are gone and are still there
 	Peers    []int32            // OSDs with which the groups served here are shared
 
 	// AboutOps.
@@ -248,6 +248,7 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 	}
 	switch in := in.(type) {
 	case *pg.Request:
+		in.Taken = now
 		// Not before those that came earlier.
 		if s.env.Pending() > 0 {
 			s.env.Requeue(in)
@@ -692,7 +693,9 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 			if st, ok := p.Stat(now, in.All); ok {
 				a.PGs = append(a.PGs, st)
 			}
-			a.Removal = a.Removal || p.Removing()
+			if p.Removing() {
+				a.Removing++
+			}
 			a.Peers = append(a.Peers, s.sharedWith(id)...)
 		}
 	case AboutOps:

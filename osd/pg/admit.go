@@ -345,7 +345,7 @@ func (p *PG) execute(now time.Time, r *Request, o *objectContext, n *nature) {
 		p.answer(r, p.errorReply(r, -int32(errno.ENOENT)), o.pending)
 		return
 	}
-	r.Reads, r.Writes = n.read || n.classRead, writes
+	r.Reads, r.Writes, r.Executed = n.read || n.classRead, writes, now
 	x := &p.env.exec
 	x.begin(p, r, o, now, writes)
 	if writes && r.Op.Flags&msg.FlagOrderSnap != 0 && x.snapc.Seq < o.snaps.Seq {

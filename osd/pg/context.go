@@ -57,7 +57,9 @@ type contexts struct {
 
 // object returns the context of an object.
 func (p *PG) object(id object.ID) (*objectContext, error) {
+	p.env.lookups++
 	if o := p.objects.byID[id]; o != nil {
+		p.env.lookupHits++
 		if o.lru != nil {
 			p.objects.order.MoveToFront(o.lru)
 		}

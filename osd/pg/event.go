@@ -35,6 +35,8 @@ type Request struct {
 	Op       *msg.OSDOp
 	Message  Releaser // nil: nothing to release
 	Received time.Time
+	Taken    time.Time // out of the queue
+	Executed time.Time
 
 	// Stage is how far it has come, for those who ask what is going on.
 	Stage Stage

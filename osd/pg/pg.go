@@ -47,6 +47,8 @@ type Env struct {
 
 	notifies uint32 // that were begun
 	backoffs uint64 // that were sent
+
+	lookups, lookupHits uint64 // of objects in memory
 }
 
 // Ready returns what was decided since the last call.
@@ -55,6 +57,14 @@ func (e *Env) Ready() Ready {
 	e.taken = true
 	e.ready.More = len(e.again)+len(e.againPeer) > 0
 	return e.ready
+}
+
+// TakeLookups returns how often objects were looked for and found in memory since
+// the last call.
+func (e *Env) TakeLookups() (hits, all uint64) {
+	hits, all = e.lookupHits, e.lookups
+	e.lookupHits, e.lookups = 0, 0
+	return hits, all
 }
 
 // Requeue puts a request that was held back at the end of those to be taken up
