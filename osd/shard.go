@@ -75,6 +75,7 @@ const (
 	AboutOps                   // requests under way, and those of late
 	AboutPG                    // one group
 	AboutWatchers              // who watches what
+	AboutStates                // which states groups went through
 )
 
 // Answer is what a shard knows.
@@ -104,6 +105,9 @@ type Answer struct {
 
 	// AboutWatchers.
 	Watchers []pg.Watcher
+
+	// AboutStates.
+	States []pg.StateHistory
 }
 
 // ShardReady is what a shard decided.
@@ -708,6 +712,10 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 	case AboutWatchers:
 		for _, id := range s.ids() {
 			a.Watchers = append(a.Watchers, s.groups[id].Watchers()...)
+		}
+	case AboutStates:
+		for _, id := range s.ids() {
+			a.States = append(a.States, s.groups[id].StateHistory())
 		}
 	}
 	return a

@@ -324,7 +324,7 @@ func (p *PG) remove(now time.Time) {
 	p.giveUpSplit()
 	p.role = roleGone
 	p.stopTrim(now)
-	p.stamps.enter(now, p.State())
+	p.stamps.enter(now, p.Epoch(), p.State())
 	p.note(NoteInfo, "is being removed, its pool is gone", nil)
 	p.beginRemoval()
 }

@@ -584,7 +584,7 @@ func (p *PG) newStray(_ time.Time, o int32) {
 func (p *PG) announce(now time.Time) {
 	if s := p.State(); s != p.stamps.state {
 		p.note(NoteInfo, "is "+s.String(), nil)
-		p.stamps.enter(now, s)
+		p.stamps.enter(now, p.Epoch(), s)
 		p.changed = true
 	}
 }

@@ -228,7 +228,7 @@ func (p *PG) planScrub(now time.Time, r *scrubRun) bool {
 
 // scrubChanged notes that the group's state is another one.
 func (p *PG) scrubChanged(now time.Time) {
-	p.stamps.enter(now, p.State())
+	p.stamps.enter(now, p.Epoch(), p.State())
 	p.changed = true
 }
 

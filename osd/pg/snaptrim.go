@@ -94,7 +94,7 @@ func (p *PG) checkTrim(now time.Time) {
 		p.stopTrim(now)
 	}
 	if s := p.State(); s != state || t.queue.Size() != had {
-		p.stamps.enter(now, s)
+		p.stamps.enter(now, p.Epoch(), s)
 		p.changed = true
 	}
 }
@@ -111,7 +111,7 @@ func (p *PG) stopTrim(now time.Time) {
 	if n := p.env.Config.TrimGroups; i < n && n <= len(list.groups) {
 		q := list.groups[n-1]
 		q.trim.next, list.woken = now, now
-		q.stamps.enter(now, q.State())
+		q.stamps.enter(now, q.Epoch(), q.State())
 		q.changed = true
 	}
 }

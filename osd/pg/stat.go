@@ -3,8 +3,10 @@ package pg
 import (
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 )
@@ -13,16 +15,63 @@ import (
 type stamps struct {
 	fresh, changed, active, peered, clean, unstale, undegraded, fullsized time.Time
 	state                                                                 msg.PGState
+	past                                                                  []StateSpan // oldest first
+}
+
+// StateSpan is a time in a state that is over.
+type StateSpan struct {
+	State       msg.PGState
+	Epoch       uint32
+	Enter, Exit time.Time
+}
+
+// keepStates is how many are remembered (pg_state_history).
+const keepStates = 10
+
+// StateHistory is where a group has been of late.
+type StateHistory struct {
+	PG   object.PG
+	Now  msg.PGState
+	Past []StateSpan
+}
+
+// StateHistory tells that of the group.
+func (p *PG) StateHistory() StateHistory {
+	return StateHistory{PG: p.id.PG, Now: p.State(), Past: slices.Clone(p.stamps.past)}
+}
+
+// Dump writes it as an object.
+func (h *StateHistory) Dump(f *jsonfmt.Formatter) {
+	f.Object("pg", func() {
+		f.Stringer("pg", h.PG)
+		f.Stringer("currently", h.Now)
+		f.Array("history", func() {
+			for _, s := range h.Past {
+				f.Object("entry", func() {
+					f.Str("epoch", strconv.FormatUint(uint64(s.Epoch), 10))
+					f.Array("states", func() {
+						f.Object("state", func() {
+							f.Stringer("state", s.State)
+							f.Str("enter", jsonfmt.Time(s.Enter))
+							f.Str("exit", jsonfmt.Time(s.Exit))
+						})
+					})
+				})
+			}
+		})
+	})
 }
 
 func (s *stamps) all(now time.Time) {
 	s.fresh, s.changed, s.active, s.peered, s.clean, s.unstale, s.undegraded, s.fullsized = now, now, now, now, now, now, now, now
 }
 
-// enter notes a new state.
-func (s *stamps) enter(now time.Time, state msg.PGState) {
+// enter notes a new state, of a map's epoch.
+func (s *stamps) enter(now time.Time, epoch uint32, state msg.PGState) {
 	s.touch(now)
 	if s.state != state {
+		s.past = append(s.past, StateSpan{s.state, epoch, s.changed, now})
+		s.past = slices.Delete(s.past, 0, max(0, len(s.past)-keepStates))
 		s.changed, s.state = now, state
 		s.touch(now)
 	}
