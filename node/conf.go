@@ -6,13 +6,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
-	"github.com/pulpo-storage/pulpo/mon"
 )
 
 // adminKeyring is where the administrator's key is, for clients of this host.
@@ -89,66 +87,4 @@ func readKey(file string, name entity.AuthName) (cephx.Key, error) {
 		return cephx.Key{}, fmt.Errorf("%s: no key of %v", file, name)
 	}
 	return e.Key, nil
-}
-
-// hostMetadata is what daemons tell of the machine they run on.
-func hostMetadata() map[string]string {
-	m := map[string]string{
-		"arch":                      "x86_64",
-		"ceph_release":              "pacific",
-		"ceph_version":              mon.DefaultVersion,
-		"ceph_version_short":        mon.ShortVersion(mon.DefaultVersion),
-		"ceph_version_when_created": "",
-		"created_at":                "",
-		"hostname":                  hostname(),
-		"kernel_description":        firstLine("/proc/sys/kernel/version"),
-		"kernel_version":            firstLine("/proc/sys/kernel/osrelease"),
-		"os":                        "Linux",
-		"cpu":                       field("/proc/cpuinfo", "model name"),
-		"mem_total_kb":              strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"),
-		"mem_swap_kb":               strings.TrimSuffix(field("/proc/meminfo", "SwapTotal"), " kB"),
-		"distro":                    osRelease("ID"),
-		"distro_description":        osRelease("PRETTY_NAME"),
-		"distro_version":            osRelease("VERSION"),
-	}
-	if runtime.GOARCH != "amd64" {
-		m["arch"] = runtime.GOARCH
-	}
-	return m
-}
-
-func hostname() string {
-	name, err := os.Hostname()
-	if err != nil {
-		return "localhost"
-	}
-	short, _, _ := strings.Cut(name, ".")
-	return short
-}
-
-func firstLine(path string) string {
-	b, _ := os.ReadFile(path)
-	line, _, _ := strings.Cut(string(b), "\n")
-	return line
-}
-
-// field reads "NAME : VALUE" of a file of the kernel's.
-func field(path, name string) string {
-	b, _ := os.ReadFile(path)
-	for l := range strings.Lines(string(b)) {
-		if k, v, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(k) == name {
-			return strings.TrimSpace(v)
-		}
-	}
-	return ""
-}
-
-func osRelease(name string) string {
-	b, _ := os.ReadFile("/etc/os-release")
-	for l := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(l, name+"="); ok {
-			return strings.Trim(strings.TrimSpace(v), `"`)
-		}
-	}
-	return ""
 }

@@ -120,8 +120,8 @@ func startMonHost(c monConfig) (h *monHost, err error) {
 	h.m, err = mon.New(mon.Config{
 		Metrics: h.metrics,
 		Name:    c.Name, FSID: c.FSID, Seeds: c.Seeds, Addrs: c.Addrs,
-		Rand: rand.Reader, Keys: keys, Options: c.Options, Metadata: hostMetadata(), Log: c.Log,
-		Manager: mon.Manager{Name: c.Mgr, Addrs: c.MgrAddrs, Features: msgr.SupportedFeatures, Metadata: hostMetadata()},
+		Rand: rand.Reader, Keys: keys, Options: c.Options, Metadata: monMetadata(c.Home), Log: c.Log,
+		Manager: mon.Manager{Name: c.Mgr, Addrs: c.MgrAddrs, Features: msgr.SupportedFeatures, Metadata: mgrMetadata(c.MgrAddrs)},
 	}, h.db, time.Now())
 	if err != nil {
 		return h, err

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -662,20 +661,6 @@ func (h *osdHandler) RemoteReset(c *msgr.Conn) { c.Close() }
 // crushWeight is a size in TiB, 16.16, as a new OSD enters the CRUSH map.
 func crushWeight(size uint64) uint32 { return uint32(size >> 24) }
 
-// mediumOf is the device class of the medium that a path is on.
-func mediumOf(path string) string {
-	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err == nil {
-		dev := fmt.Sprintf("/sys/dev/block/%d:%d/", unix.Major(st.Dev), unix.Minor(st.Dev))
-		for _, file := range []string{"queue/rotational", "../queue/rotational"} {
-			if firstLine(dev+file) == "1" {
-				return "hdd"
-			}
-		}
-	}
-	return "ssd"
-}
-
 // loadAverages are those of the machine.
 func loadAverages() (one, fifteen float64, processors int) {
 	var five float64
@@ -683,15 +668,4 @@ func loadAverages() (one, fifteen float64, processors int) {
 		fmt.Sscan(string(b), &one, &five, &fifteen)
 	}
 	return one, fifteen, runtime.NumCPU()
-}
-
-func osdMetadata(home string, front, back entity.AddrVec, beats *heartbeats) map[string]string {
-	m := hostMetadata()
-	m["osd_data"] = home
-	m["osd_objectstore"] = "diskstore"
-	m["default_device_class"] = mediumOf(home)
-	m["rotational"] = map[bool]string{true: "1", false: "0"}[m["default_device_class"] == "hdd"]
-	m["front_addr"], m["hb_front_addr"] = front.String(), beats.addrs(heartbeat.Front).String()
-	m["back_addr"], m["hb_back_addr"] = back.String(), beats.addrs(heartbeat.Back).String()
-	return m
 }
