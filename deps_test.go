@@ -16,7 +16,7 @@ const module = "github.com/pulpo-storage/pulpo/"
 // belongs to the longest prefix here.
 var layer = map[string]int{
 	"wire": 0, "buffer": 0, "errno": 0, "entity": 0, "object": 0, "erasure": 0, "metric": 0, "config": 0, "jsonfmt": 0, "disk": 0,
-	"crush": 1, "cephx": 1, "msg": 1, "clsrbd": 1, "monmap": 1, "osdmap": 1, "mgrmap": 1, "fsmap": 1,
+	"admin": 1, "crush": 1, "cephx": 1, "msg": 1, "clsrbd": 1, "monmap": 1, "osdmap": 1, "mgrmap": 1, "fsmap": 1,
 	"msgr": 2, "objstore": 2,
 	"rados": 3, "rbd": 3,
 	"mon": 4, "osd": 4,
@@ -43,7 +43,7 @@ var sameLayer = map[[2]string]string{
 
 // pure lists the parts that must not touch sockets, files or processes: daemons
 // decide, node acts. The simulator depends on it.
-var pure = []string{"wire", "buffer", "errno", "entity", "object", "jsonfmt", "metric", "crush", "msg", "clsrbd", "monmap", "osdmap", "mgrmap", "cephx", "mon", "osd"}
+var pure = []string{"wire", "buffer", "errno", "entity", "object", "jsonfmt", "metric", "admin", "crush", "msg", "clsrbd", "monmap", "osdmap", "mgrmap", "cephx", "mon", "osd"}
 
 var impure = []string{"net", "os/exec", "net/http", "math/rand", "math/rand/v2"}
 

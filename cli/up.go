@@ -77,7 +77,7 @@ the one that is there. It serves until SIGINT or SIGTERM.`,
 			}
 			if readyFD > 0 {
 				ready = reportTo(os.NewFile(uintptr(readyFD), "ready"))
-				o.Opened = logInto
+				o.Opened, o.ReopenLog = logInto, logInto
 			}
 			return serve(cmd.Context(), o, ready)
 		},

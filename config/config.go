@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/jsonfmt"
 )
 
 // Config is the configuration of one daemon or client: what it was given
@@ -46,6 +48,33 @@ func (c *Config) Load(f *File) {
 	}
 	c.mu.Lock()
 	c.file = merged
+	c.mu.Unlock()
+}
+
+// LoadSettings takes settings as those of a file. Options that the table knows
+// are checked.
+func (c *Config) LoadSettings(settings map[string]string) error {
+	checked := map[string]string{}
+	for name, v := range settings {
+		name = Name(name)
+		if o := Find(name); o != nil {
+			var err error
+			if v, err = o.Parse(v); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		checked[name] = v
+	}
+	c.mu.Lock()
+	c.file = checked
+	c.mu.Unlock()
+	return nil
+}
+
+// Unset takes back what Set gave.
+func (c *Config) Unset(name string) {
+	c.mu.Lock()
+	delete(c.given, Name(name))
 	c.mu.Unlock()
 }
 
@@ -251,29 +280,59 @@ func (c *Config) Show() map[string]string {
 	return all
 }
 
-// Change is an option whose value is not the default.
-type Change struct{ Name, Default, Value, From string }
+// Change is an option that was given a value, whatever it is by default.
+type Change struct {
+	Name    string
+	Default string
+	Given   []Given // the last one counts
+	Final   string  // with variables replaced
+}
 
-// Diff returns the options that have another value than the default, sorted.
+// Given is a value and where it is from: mon, file or override.
+type Given struct{ From, Value string }
+
+// Diff returns the options that were given values, sorted.
 func (c *Config) Diff() []Change {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	levels := []struct {
+		from   string
+		values map[string]string
+	}{{"mon", c.central}, {"file", c.file}, {"override", c.given}}
 	names := map[string]bool{}
-	for _, m := range []map[string]string{c.central, c.file, c.given} {
-		for name := range m {
+	for _, l := range levels {
+		for name := range l.values {
 			names[name] = true
 		}
 	}
 	var out []Change
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		v, from, _ := c.raw(name)
-		ch := Change{Name: name, Value: c.expand(v, 0), From: from}
+		v, _, _ := c.raw(name)
+		ch := Change{Name: name, Final: c.expand(v, 0)}
 		if o := Find(name); o != nil {
-			ch.Default = c.expand(o.DefaultFor(c.who.Type != entity.Client), 0)
+			ch.Default = o.DefaultFor(c.who.Type != entity.Client)
 		}
-		if ch.Value != ch.Default {
-			out = append(out, ch)
+		for _, l := range levels {
+			if v, ok := l.values[name]; ok {
+				ch.Given = append(ch.Given, Given{l.from, v})
+			}
 		}
+		out = append(out, ch)
 	}
 	return out
+}
+
+// Dump writes the change as an object named after its option.
+func (ch *Change) Dump(f *jsonfmt.Formatter) {
+	o := Find(ch.Name)
+	if o == nil {
+		o = &Option{Type: Str}
+	}
+	f.Object(ch.Name, func() {
+		o.value(f, "default", ch.Default)
+		for _, g := range ch.Given {
+			o.value(f, g.From, g.Value)
+		}
+		o.value(f, "final", ch.Final)
+	})
 }

@@ -206,7 +206,8 @@ func TestPrecedence(t *testing.T) {
 		t.Error("wrong values")
 	}
 	diff := c.Diff()
-	if i := slices.IndexFunc(diff, func(ch Change) bool { return ch.Name == "osd_max_backfills" }); i < 0 || diff[i] != (Change{"osd_max_backfills", "1", "2000", "override"}) {
+	if i := slices.IndexFunc(diff, func(ch Change) bool { return ch.Name == "osd_max_backfills" }); i < 0 ||
+		diff[i].Default != "1" || diff[i].Final != "2000" || !slices.Contains(diff[i].Given, Given{"override", "2000"}) {
 		t.Errorf("%v", diff)
 	}
 	if all := c.Show(); all["name"] != "osd.1" || all["osd_max_backfills"] != "2000" || len(all) < 1700 {

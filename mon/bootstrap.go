@@ -52,6 +52,9 @@ func Bootstrap(g Genesis) ([]Op, error) {
 		cfg: Config{Name: g.Mons[0].Name, Rand: g.Rand, Options: g.Settings}, log: slog.New(slog.DiscardHandler),
 		st: newStore(empty{}), now: g.Created, table: command.NewTable(), changed: map[string]bool{},
 	}
+	if err := m.makeConfig(); err != nil {
+		return nil, err
+	}
 	m.rlog = &raftLog{done: progress{Conf: conf}}
 	m.parts = newParts(m)
 	if err := m.load(); err != nil {

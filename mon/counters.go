@@ -5,9 +5,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 
-	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/metric"
-	"github.com/pulpo-storage/pulpo/mon/command"
 )
 
 // counters are those of Ceph's monitor that mean the same here, under their
@@ -179,23 +177,4 @@ func (m *Mon) takeLevels() {
 	g.misplaced.Set(t.Objects.Misplaced)
 	g.unfound.Set(t.Objects.Unfound)
 	g.data.Set(t.Objects.Bytes)
-}
-
-// perfCommands registers the commands on the daemon's counters.
-func (m *Mon) perfCommands(t *command.Table) {
-	help := map[string]string{
-		"perf dump": "dump perfcounters value", "perf schema": "dump perfcounters schema",
-		"perf reset":          "perf reset <name>: perf reset all or one perfcounter name",
-		"perf histogram dump": "dump perf histogram values", "perf histogram schema": "dump perf histogram schema",
-	}
-	for _, name := range metric.Commands {
-		t.Tell(name, "r", help[name], func(c *command.Call) command.Reply {
-			m.takeLevels()
-			group := c.Str("logger")
-			if name == "perf reset" {
-				group = c.Str("var")
-			}
-			return c.Dump(func(f *jsonfmt.Formatter) { m.cfg.Metrics.Command(f, name, group, c.Str("counter")) })
-		})
-	}
 }

@@ -7,20 +7,27 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 )
 
-// perf is "perf dump" as the admin socket gives it.
-func (w *world) perf() map[string]map[string]any {
+// watched is a world with a session that looks at its counters.
+type watched struct {
+	*world
+	watcher uint64
+}
+
+// perf is "perf dump".
+func (w *watched) perf() map[string]map[string]any {
 	w.t.Helper()
-	r := w.m.Admin("perf dump")
+	r := w.tell(w.watcher, `{"prefix":"perf dump"}`)
 	var out map[string]map[string]any
-	if err := json.Unmarshal(r.Output, &out); err != nil || r.Errno != 0 {
-		w.t.Fatalf("perf dump: %v %v %s", r.Errno, err, r.Output)
+	if err := json.Unmarshal([]byte(r.out), &out); err != nil || r.ret != 0 {
+		w.t.Fatalf("perf dump: %v %+v", err, r)
 	}
 	return out
 }
 
 func TestMonitorCounts(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := watched{newWorld(t), 0}
+	w.watcher = w.admin()
 	before := w.perf()
 	if n := before["mon"]; n["num_elections"] != 1.0 || n["election_call"] != 1.0 || n["election_win"] != 1.0 || n["election_lose"] != 0.0 {
 		t.Errorf("a monitor that is alone elects itself once: %v", n)
@@ -53,7 +60,7 @@ func TestMonitorCounts(t *testing.T) {
 		want        float64
 	}{
 		{"mon", "session_add", 2}, {"mon", "session_rm", 1}, {"mon", "num_sessions", 1},
-		{"mon", "commands", 2}, {"mon", "commands_refused", 1}, {"mon", "num_elections", 0},
+		{"mon", "commands", 3}, {"mon", "commands_refused", 1}, {"mon", "num_elections", 0},
 	} {
 		if got := rise(c.group, c.name); got != c.want {
 			t.Errorf("%s.%s rose by %v, want %v", c.group, c.name, got, c.want)
@@ -68,7 +75,7 @@ func TestMonitorCounts(t *testing.T) {
 		t.Errorf("cluster: %v", n)
 	}
 
-	if r := w.m.Admin(`{"prefix":"perf reset","var":"all"}`); r.Errno != 0 {
+	if r := w.tell(w.watcher, `{"prefix":"perf reset","var":"all"}`); r.ret != 0 {
 		t.Errorf("perf reset: %v", r)
 	}
 	if n := w.perf()["paxos"]; n["commit"] != 0.0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/mon/service"
 	"github.com/pulpo-storage/pulpo/msg"
 )
@@ -274,6 +275,30 @@ func (w *world) ask(session uint64, cmd string, input ...byte) answer {
 		c.Data = buffer.ListOf(input)
 		b = c
 	}
+	return w.wait(session, b, cmd)
+}
+
+// tell gives a command to the daemon itself.
+func (w *world) tell(session uint64, cmd string) answer {
+	w.t.Helper()
+	return w.wait(session, &msg.Command{FSID: w.m.FSID(), Cmd: []string{cmd}}, cmd)
+}
+
+// Admin gives a command as the admin socket does: a prefix, or JSON.
+func (m *Mon) Admin(cmd string) command.Reply {
+	if cmd[0] != '{' {
+		cmd = `{"prefix":"` + cmd + `"}`
+	}
+	c, err := command.Parse([]string{cmd})
+	if err != nil {
+		return command.Fail(errno.EINVAL, "%v", err)
+	}
+	c.Now = m.now
+	return m.answer(m.asMonitor, cmd, c)
+}
+
+func (w *world) wait(session uint64, b msg.Body, cmd string) answer {
+	w.t.Helper()
 	tid := w.send(session, b)
 	w.settle()
 	for i, s := range w.sent[session] {
@@ -285,6 +310,8 @@ func (w *world) ask(session uint64, cmd string, input ...byte) answer {
 		case *msg.MonCommandAck:
 			return answer{r.Result, r.Status, string(r.Data.Bytes())}
 		case *msg.MgrCommandReply:
+			return answer{r.Result, r.Status, string(r.Data.Bytes())}
+		case *msg.CommandReply:
 			return answer{r.Result, r.Status, string(r.Data.Bytes())}
 		}
 		w.t.Fatalf("%s answered by %T", cmd, s.Body)

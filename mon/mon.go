@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/pulpo-storage/pulpo/cephx"
+	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/mon/command"
@@ -48,6 +49,8 @@ type Config struct {
 	Features uint64 // of the messenger; 0: those of the stock release
 	Version  string // "ceph version 16.2.15 (...) pacific (stable)"
 	Log      *slog.Logger
+	// ReopenLog goes on with a new file for the log; may be nil.
+	ReopenLog func() error
 	// Metrics is where the monitor adds its counters, and what "perf dump"
 	// shows; nil: one of its own.
 	Metrics *metric.Registry
@@ -73,10 +76,14 @@ type Mon struct {
 	since    time.Time // the quorum stands
 	nextRaft time.Time // next tick of raft
 
-	parts    *parts
-	table    *command.Table
-	sessions map[uint64]*session
-	counters *counters
+	parts   *parts
+	table   *command.Table
+	conf    *config.Config // of this monitor
+	mgrConf *config.Config // of the manager that it plays
+	// What they answer about themselves.
+	asMonitor, asManager *self
+	sessions             map[uint64]*session
+	counters             *counters
 
 	waiting  []*request // for the next time changes may be staged
 	staged   []*request // answered once the entry on its way is committed
@@ -120,6 +127,9 @@ func New(cfg Config, db Storage, now time.Time) (*Mon, error) {
 		cfg: cfg, log: cfg.Log, st: newStore(db), now: now, counters: newCounters(cfg.Metrics),
 		table: command.NewTable(), sessions: map[uint64]*session{}, changed: map[string]bool{},
 	}
+	if err := m.makeConfig(); err != nil {
+		return nil, err
+	}
 	m.numbers = uint64(now.UnixNano()) // so that an earlier life's entries are not taken for ours
 	m.boot = m.numbers
 	m.fwd, m.transfers = newForwarding(), newTransfers()
@@ -128,6 +138,7 @@ func New(cfg Config, db Storage, now time.Time) (*Mon, error) {
 	m.parts = newParts(m)
 	m.parts.commands(m.table)
 	m.commands(m.table)
+	m.asMonitor, m.asManager = m.monitorSelf(), m.managerSelf()
 	if err := m.openMember(); err != nil {
 		return nil, err
 	}
@@ -613,11 +624,25 @@ func (m *Mon) Log(level msg.LogLevel, channel, format string, args ...any) {
 	m.parts.log.Add(level, channel, fmt.Sprintf(format, args...))
 }
 
-func (m *Mon) Option(name string) string {
-	if v, ok := m.cfg.Options[strings.ReplaceAll(strings.ReplaceAll(name, " ", "_"), "-", "_")]; ok {
-		return v
+func (m *Mon) Option(name string) string { return m.conf.Get(name) }
+
+// makeConfig begins with the settings that this daemon was started with.
+func (m *Mon) makeConfig() error {
+	host := m.cfg.Metadata["hostname"]
+	m.conf = config.New(entity.AuthName{Type: entity.Mon, ID: m.cfg.Name}, host)
+	m.mgrConf = config.New(entity.AuthName{Type: entity.Mgr, ID: m.cfg.Manager.Name}, host)
+	for _, c := range []*config.Config{m.conf, m.mgrConf} {
+		if err := c.LoadSettings(m.cfg.Options); err != nil {
+			return fmt.Errorf("mon: option %w", err)
+		}
 	}
-	return m.parts.config.Option(name)
+	return nil
+}
+
+// configured takes over the settings that the cluster has for this daemon.
+func (m *Mon) configured() {
+	m.conf.SetCentral(m.parts.config.For(entity.AuthName{Type: entity.Mon, ID: m.cfg.Name}))
+	m.mgrConf.SetCentral(m.parts.config.For(entity.AuthName{Type: entity.Mgr, ID: m.cfg.Manager.Name}))
 }
 
 // check panics if an invariant does not hold; tests call it after each step.

@@ -64,7 +64,9 @@ func newParts(m *Mon) *parts {
 	p.mon = monmon.New(m)
 	p.auth = authmon.New(m, m.cfg.Keys, m.ticketTTLs)
 	p.kv = kvmon.New(m, func(keys []string) {
-		p.config.Changed(keys)
+		if p.config.Changed(keys) {
+			m.configured()
+		}
 		p.crash.Changed(keys)
 	})
 	p.config = configmon.New(m, p.kv)
@@ -134,6 +136,7 @@ func newParts(m *Mon) *parts {
 // loaded is called when all services have read their state.
 func (p *parts) loaded() {
 	p.config.Reload()
+	p.m.configured()
 	p.crash.Reload()
 }
 

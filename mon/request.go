@@ -38,14 +38,13 @@ func (m *Mon) command(r *request) {
 	s := r.s
 	var fsid msg.FSID
 	var input buffer.List
-	tell := false
 	switch b := r.body.(type) {
 	case *msg.MonCommand:
 		fsid, r.cmd, input = b.FSID, b.Cmd, b.Data
 	case *msg.MgrCommand:
 		fsid, r.cmd, input = b.FSID, b.Cmd, b.Data
 	case *msg.Command:
-		fsid, r.cmd, input, tell = b.FSID, b.Cmd, b.Data, !s.Mgr
+		fsid, r.cmd, input = b.FSID, b.Cmd, b.Data
 	}
 	// Clients leave the cluster's id out of what they send to the manager.
 	if fsid != m.FSID() && !(s.Mgr && fsid.IsZero()) {
@@ -62,8 +61,8 @@ func (m *Mon) command(r *request) {
 	call.Input = bytes.Clone(input.Bytes())
 	call.Now = m.now
 	call.Caller = command.Caller{Name: s.Name, Auth: s.Auth, Addrs: s.Addrs}
-	if tell {
-		m.tell(r)
+	if to := m.told(s, r.body); to != nil {
+		m.tell(r, to)
 		return
 	}
 	if call.Prefix == "get_command_descriptions" {
@@ -77,9 +76,6 @@ func (m *Mon) command(r *request) {
 	r.entry = m.table.Find(call.Prefix)
 	if s.Mgr && r.entry != nil && r.entry.Flags&command.FlagMgr == 0 {
 		r.entry = nil // the manager knows only its own
-	}
-	if s.Mgr && r.entry == nil {
-		r.entry = m.table.FindTell(call.Prefix) // ceph tell mgr.x
 	}
 	switch {
 	case r.entry == nil && s.Mgr:
@@ -121,7 +117,7 @@ func (m *Mon) allowed(s *session, e *command.Entry, c *command.Call) bool {
 // it.
 func (m *Mon) audit(r *request, what string) {
 	level := msg.LogDebug
-	if r.entry != nil && strings.Contains(r.entry.Perm, "w") || strings.Contains(what, "denied") {
+	if r.entry != nil && strings.ContainsAny(r.entry.Perm, "wx") || strings.Contains(what, "denied") {
 		level = msg.LogInfo
 	}
 	cmd := "[" + strings.Join(r.cmd, ",") + "]"

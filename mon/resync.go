@@ -22,10 +22,11 @@ const (
 
 // quorumCommands registers what is told to one monitor about its part in the
 // quorum.
-func (m *Mon) quorumCommands(t *command.Table) {
-	t.Tell("sync_force", "rw", "force sync of and clear monitor store", m.syncForce)
-	t.Tell("quorum enter", "rw", "force monitor back into quorum", func(*command.Call) command.Reply { return m.exile(false) })
-	t.Tell("quorum exit", "rw", "force monitor out of the quorum", func(*command.Call) command.Reply { return m.exile(true) })
+func (m *Mon) quorumCommands(add func(sig, help string, do command.Handler)) {
+	add("sync_force name=yes_i_really_mean_it,type=CephBool,req=false name=validate,type=CephChoices,strings=--yes-i-really-mean-it,req=false",
+		"force sync of and clear monitor store", m.syncForce)
+	add("quorum enter", "force monitor back into quorum", func(*command.Call) command.Reply { return m.exile(false) })
+	add("quorum exit", "force monitor out of the quorum", func(*command.Call) command.Reply { return m.exile(true) })
 }
 
 func (m *Mon) syncForce(c *command.Call) command.Reply {

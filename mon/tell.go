@@ -1,85 +1,26 @@
 package mon
 
 import (
-	"encoding/json"
+	"errors"
 	"maps"
 	"strconv"
 	"strings"
 
+	"github.com/pulpo-storage/pulpo/admin"
 	"github.com/pulpo-storage/pulpo/cephx/caps"
-	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
+	"github.com/pulpo-storage/pulpo/msg"
 )
 
 // commands registers what the core itself answers.
 func (m *Mon) commands(t *command.Table) {
 	m.inventoryCommands(t)
-	m.perfCommands(t)
-	m.quorumCommands(t)
 	t.Read("version", func(c *command.Call) command.Reply { return m.version(c) })
 	t.Read("report", m.report)
 	t.Find("report").Leader = true
-
-	t.Tell("version", "r", "show mon daemon version", func(c *command.Call) command.Reply { return m.tellVersion(c) })
-	t.Tell("mon_status", "r", "report status of monitors", m.parts.mon.Status)
-	t.Tell("sessions", "r", "list existing sessions", m.listSessions)
-	t.Tell("config show", "r", "dump current config settings", m.configShow)
-	t.Tell("config get", "r", "config get <field>: get the config value", m.configGet)
-	t.Tell("config set", "rw", "config set <field> <val> [<val> ...]: set a config variable", m.configSet)
-	t.Tell("config diff", "r", "dump diff of current config and default config", m.configDiff)
-	t.Tell("quorum_status", "r", "report status of monitor quorum", func(c *command.Call) command.Reply {
-		return t.Find("quorum_status").Run(c)
-	})
-	t.Tell("help", "r", "list available commands", func(*command.Call) command.Reply {
-		return command.Reply{Output: t.Help()}
-	})
-	t.Tell("get_command_descriptions", "r", "list available commands", func(*command.Call) command.Reply {
-		return command.Reply{Output: t.DescribeTell()}
-	})
-}
-
-// tell answers a command to this monitor itself ("ceph tell mon.a"), which
-// needs all permissions, as in Ceph.
-func (m *Mon) tell(r *request) {
-	if !r.s.CapableOf("mon", r.call.Prefix, caps.Args(r.call.Args()), "rwx") {
-		m.counters.refused.Inc()
-		m.audit(r, ":  access denied")
-		m.reply(r, command.Fail(errno.EACCES, "insufficient caps"))
-		return
-	}
-	m.audit(r, ": dispatch")
-	m.reply(r, m.admin(r.call))
-}
-
-// Admin answers a command on the admin socket; there is nobody to refuse there.
-func (m *Mon) Admin(cmd string) command.Reply {
-	if !strings.HasPrefix(strings.TrimSpace(cmd), "{") {
-		b, err := json.Marshal(map[string]string{"prefix": strings.TrimSpace(cmd)})
-		if err != nil {
-			return command.Err(errno.EINVAL)
-		}
-		cmd = string(b)
-	}
-	c, err := command.Parse([]string{cmd})
-	if err != nil {
-		return command.Fail(errno.EINVAL, "%v", err)
-	}
-	c.Now = m.now
-	return m.admin(c)
-}
-
-func (m *Mon) admin(c *command.Call) command.Reply {
-	e := m.table.FindTell(c.Prefix)
-	if !m.parts.ready() && c.Prefix != "mon_status" {
-		return command.Fail(errno.EAGAIN, "mon.%s has no state yet: it joins the cluster", m.cfg.Name)
-	}
-	if e == nil {
-		return command.Fail(errno.EINVAL, "unrecognized command '%s'", c.Prefix)
-	}
-	return e.Run(c)
 }
 
 func (m *Mon) version(c *command.Call) command.Reply {
@@ -88,14 +29,119 @@ func (m *Mon) version(c *command.Call) command.Reply {
 	})
 }
 
-func (m *Mon) tellVersion(c *command.Call) command.Reply {
-	return c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("version", func() {
-			f.Str("version", ShortVersion(m.cfg.Version))
-			f.Str("release", "pacific")
-			f.Str("release_type", "stable")
+// self is what a daemon answers about itself: this monitor, and the manager that
+// it plays. It comes by "ceph tell" and through the admin socket.
+type self struct {
+	daemon   admin.Daemon
+	commands admin.Table[command.Handler]
+}
+
+func (m *Mon) newSelf(d admin.Daemon) *self {
+	s := &self{daemon: d}
+	s.daemon.Version = admin.ParseVersion(m.cfg.Version)
+	s.daemon.ReopenLog = m.cfg.ReopenLog
+	s.daemon.Perf = func(f *jsonfmt.Formatter, command, group, counter string) {
+		m.takeLevels()
+		m.cfg.Metrics.Command(f, command, group, counter)
+	}
+	admin.Each(s.common)
+	s.commands.Add("help", "list available commands", func(c *command.Call) command.Reply { return c.Dump(s.commands.Help) })
+	s.commands.Add("get_command_descriptions", "list available commands", func(c *command.Call) command.Reply { return c.Dump(s.commands.Describe) })
+	return s
+}
+
+// common adds a command that all daemons have.
+func (s *self) common(sig, help string, do admin.Handler) {
+	s.commands.Add(sig, help, func(c *command.Call) command.Reply {
+		args := admin.Args(maps.Clone(c.Args()))
+		args["prefix"] = c.Prefix
+		r := do(&s.daemon, args)
+		out := r.Output
+		if r.Body != nil {
+			out = []byte(c.Render(r.Body))
+		}
+		return command.Reply{Errno: r.Errno, Status: r.Status, Output: out}
+	})
+}
+
+// monitorSelf is what this monitor answers about itself.
+func (m *Mon) monitorSelf() *self {
+	s := m.newSelf(admin.Daemon{Config: m.conf})
+	add := s.commands.Add
+	s.common(admin.HeapSig("dump|start_profiler|stop_profiler|release|stats"), admin.HeapHelp, admin.Heap)
+	s.common("smart name=devid,type=CephString,req=false", "Query health metrics for underlying device", admin.Smart)
+	add("mon_status", "report status of monitors", m.parts.mon.Status)
+	add("sessions", "list existing sessions", m.listSessions)
+	m.quorumCommands(add)
+	active := func(*command.Call) command.Reply {
+		return command.Text("mon already active; ignoring bootstrap hint\n")
+	}
+	add("add_bootstrap_peer_hint name=addr,type=CephIPAddr", "add peer address as potential bootstrap peer for cluster bringup", active)
+	add("add_bootstrap_peer_hintv name=addrv,type=CephString", "add peer address vector as potential bootstrap peer for cluster bringup", active)
+	return s
+}
+
+// managerSelf is what the manager that this monitor plays answers about itself.
+func (m *Mon) managerSelf() *self {
+	s := m.newSelf(admin.Daemon{Config: m.mgrConf})
+	s.commands.Add("mgr_status", "Dump mgr status", func(c *command.Call) command.Reply {
+		return c.Dump(func(f *jsonfmt.Formatter) {
+			f.Object("mgr_status", func() {
+				f.Uint("mgrmap_epoch", uint64(m.parts.mgr.Map().Epoch))
+				f.Bool("initialized", m.parts.mgr.Map().Available)
+			})
 		})
 	})
+	s.commands.Add("dump_osd_network name=value,type=CephInt,req=false", "Dump osd heartbeat network ping times", m.parts.stats.DumpNetwork)
+	return s
+}
+
+// told reports whether a command is for the daemon itself, and for which.
+func (m *Mon) told(s *session, b msg.Body) *self {
+	if _, ok := b.(*msg.Command); !ok {
+		return nil
+	}
+	if s.Mgr {
+		return m.asManager
+	}
+	return m.asMonitor
+}
+
+// tell answers a command to the daemon itself, which needs all permissions, as in
+// Ceph.
+func (m *Mon) tell(r *request, to *self) {
+	prefix, args, allowed := r.call.Prefix, caps.Args(r.call.Args()), false
+	if r.s.Mgr {
+		allowed = r.s.MgrCaps != nil && r.s.MgrCaps.Allows("mgr", "", prefix, nil, caps.ParsePerm("rwx"), r.s.Addr())
+	} else {
+		allowed = r.s.CapableOf("mon", prefix, args, "rwx")
+	}
+	if !allowed {
+		m.counters.refused.Inc()
+		m.audit(r, ":  access denied")
+		m.reply(r, command.Fail(errno.EACCES, "insufficient caps"))
+		return
+	}
+	m.audit(r, ": dispatch")
+	m.reply(r, m.answer(to, strings.Join(r.cmd, ""), r.call))
+}
+
+// answer carries out a command of a table, if it is one and has the right
+// arguments.
+func (m *Mon) answer(to *self, text string, c *command.Call) command.Reply {
+	args, err := admin.Parse(text)
+	var do command.Handler
+	if err == nil {
+		do, err = to.commands.Find(args)
+	}
+	var refused *admin.Refusal
+	switch {
+	case errors.As(err, &refused):
+		return command.Fail(refused.Errno, "%s", refused.Words)
+	case !m.parts.ready() && c.Prefix != "mon_status":
+		return command.Fail(errno.EAGAIN, "mon.%s has no state yet: it joins the cluster", m.cfg.Name)
+	}
+	return do(c)
 }
 
 func (m *Mon) listSessions(c *command.Call) command.Reply {
@@ -122,109 +168,6 @@ func (m *Mon) listSessions(c *command.Call) command.Reply {
 			}
 		})
 	})
-}
-
-func (m *Mon) configShow(c *command.Call) command.Reply {
-	return c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("config_show", func() {
-			f.Str("name", "mon."+m.cfg.Name)
-			f.Str("cluster", "ceph")
-			for _, o := range config.Options() {
-				f.Str(o.Name, m.Option(o.Name))
-			}
-		})
-	})
-}
-
-func (m *Mon) configGet(c *command.Call) command.Reply {
-	name := config.Name(c.StrOr("var", c.Str("key")))
-	if config.Find(name) == nil {
-		return command.Fail(errno.ENOENT, "error getting '%s': (2) No such file or directory", name)
-	}
-	return c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("config_get", func() { f.Str(name, m.Option(name)) })
-	})
-}
-
-// configSet changes an option of this monitor until it ends.
-func (m *Mon) configSet(c *command.Call) command.Reply {
-	name := config.Name(c.StrOr("var", c.Str("key")))
-	o := config.Find(name)
-	if o == nil {
-		return command.Fail(errno.ENOENT, "error setting '%s': (2) No such file or directory", name)
-	}
-	v, err := o.Parse(strings.Join(c.Strs("val"), " "))
-	if err != nil {
-		return command.Fail(errno.EINVAL, "error setting '%s' to '%s': %v", name, strings.Join(c.Strs("val"), " "), err)
-	}
-	own := maps.Clone(m.cfg.Options)
-	if own == nil {
-		own = map[string]string{}
-	}
-	own[name] = v
-	m.cfg.Options = own
-	return c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("config_set", func() { f.Str("success", name+" = '"+v+"' ") })
-	})
-}
-
-func (m *Mon) configDiff(c *command.Call) command.Reply {
-	return c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("config_diff", func() {
-			f.Object("diff", func() {
-				for _, o := range config.Options() {
-					if v, def := m.Option(o.Name), o.DefaultFor(true); v != def {
-						f.Object(o.Name, func() {
-							f.Str("default", def)
-							if own, ok := m.cfg.Options[o.Name]; ok {
-								f.Str("file", own)
-							} else {
-								f.Str("mon", v)
-							}
-							f.Str("final", v)
-						})
-					}
-				}
-			})
-		})
-	})
-}
-
-// report gathers what a bug report wants to have.
-func (m *Mon) report(c *command.Call) command.Reply {
-	out := c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("report", func() {
-			f.Stringer("cluster_fingerprint", m.FSID())
-			f.Str("version", ShortVersion(m.cfg.Version))
-			f.Str("commit", "")
-			f.Str("timestamp", jsonfmt.Time(c.Now))
-			f.Str("tag", strings.Join(c.Strs("tags"), " "))
-			m.parts.health.Dump(f, c.Now)
-			oldest, newest := m.parts.mon.Versions("monmap")
-			f.Uint("monmap_first_committed", oldest)
-			f.Uint("monmap_last_committed", newest)
-			f.Object("monmap", func() { m.parts.mon.Map().Dump(f) })
-			f.Array("quorum", func() {
-				for _, n := range m.Quorum().Names {
-					rank, _ := m.parts.mon.Map().Rank(n)
-					f.Int("", int64(rank))
-				}
-			})
-			oldest, newest = m.parts.osd.Versions("osdmap")
-			f.Uint("osdmap_first_committed", oldest)
-			f.Uint("osdmap_last_committed", newest)
-			if om := m.parts.osd.Map(); om != nil {
-				f.Object("osdmap", func() { om.Dump(f) })
-			}
-			f.Array("osd_metadata", func() {
-				for _, d := range m.parts.daemons(entity.OSD) {
-					f.Object("osd", func() { dumpDaemon(f, d) })
-				}
-			})
-		})
-	})
-	out.Status = "report " + crcText(out.Output)
-	return out
 }
 
 // ranks are the numbers of the monitors that agree.

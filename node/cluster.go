@@ -42,6 +42,8 @@ type Options struct {
 	ProgramArgs []string
 	// Opened is called once the directory is this process's.
 	Opened func(*Dir) error
+	// ReopenLog goes on with a new file for the log ("log reopen"); may be nil.
+	ReopenLog func(*Dir) error
 }
 
 // Cluster is a cluster that runs in this process: the daemons of a directory, and
@@ -196,6 +198,9 @@ func Start(ctx context.Context, o Options) (c *Cluster, err error) {
 func (c *Cluster) newSite(osds int) (err error) {
 	c.memory.limit = c.opts.MemoryLimit
 	c.site = &site{dir: c.dir, id: c.id, log: c.log, memory: &c.memory, failed: c.fail, ended: c.daemonEnded}
+	if c.opts.ReopenLog != nil {
+		c.site.reopenLog = func() error { return c.opts.ReopenLog(c.dir) }
+	}
 	if c.site.fsid, err = entity.ParseUUID(c.id.FSID); err != nil {
 		return err
 	}

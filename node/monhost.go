@@ -41,7 +41,7 @@ type monHost struct {
 	local   localCalls
 	metrics *metric.Registry // the machine's, with ours
 
-	adminSocket *AdminSocket
+	adminSockets []*AdminSocket
 
 	stop   chan struct{}
 	done   chan struct{}
@@ -68,10 +68,12 @@ type monConfig struct {
 	// joins the one that Seeds, some of its monitors, belong to.
 	Found []mon.Op
 	Seeds []entity.AddrVec
-	// AdminSocket is a path; "": none.
-	AdminSocket string
-	Options     map[string]string // this process's own settings
-	Log         *slog.Logger
+	// Admin sockets are paths, that of the monitor and of its manager; "": none.
+	AdminSocket, MgrAdminSocket string
+	Options                     map[string]string // this process's own settings
+	Log                         *slog.Logger
+	// ReopenLog goes on with a new file for the log; may be nil.
+	ReopenLog func() error
 	// Failed is told when the monitor cannot go on; errors.Is(err,
 	// mon.ErrRemoved) if that is because it is no member any more.
 	Failed func(error)
@@ -120,7 +122,7 @@ func startMonHost(c monConfig) (h *monHost, err error) {
 	h.m, err = mon.New(mon.Config{
 		Metrics: h.metrics,
 		Name:    c.Name, FSID: c.FSID, Seeds: c.Seeds, Addrs: c.Addrs,
-		Rand: rand.Reader, Keys: keys, Options: c.Options, Metadata: monMetadata(c.Home), Log: c.Log,
+		Rand: rand.Reader, Keys: keys, Options: c.Options, Metadata: monMetadata(c.Home), Log: c.Log, ReopenLog: c.ReopenLog,
 		Manager: mon.Manager{Name: c.Mgr, Addrs: c.MgrAddrs, Features: msgr.SupportedFeatures, Metadata: mgrMetadata(c.MgrAddrs)},
 	}, h.db, time.Now())
 	if err != nil {
@@ -142,10 +144,15 @@ func startMonHost(c monConfig) (h *monHost, err error) {
 	go h.run()
 	go h.serve(monMsgr, c.Listener)
 	go h.serve(mgrMsgr, c.MgrListener)
-	if c.AdminSocket != "" {
-		if h.adminSocket, err = ListenAdmin(c.AdminSocket, h.admin, c.Log); err != nil {
+	for session, path := range map[uint64]string{localSession: c.AdminSocket, localManager: c.MgrAdminSocket} {
+		if path == "" {
+			continue
+		}
+		a, err := ListenAdmin(path, func(cmd []byte) ([]byte, error) { return h.admin(session, cmd) }, c.Log)
+		if err != nil {
 			return h, err
 		}
+		h.adminSockets = append(h.adminSockets, a)
 	}
 	c.Log.Info("monitor serves", "addrs", c.Addrs, "mgr", c.MgrAddrs)
 	return h, nil
@@ -326,8 +333,8 @@ func (h *monHost) close() error {
 // abort ends the monitor as it is.
 func (h *monHost) abort() error {
 	var errs []error
-	if h.adminSocket != nil {
-		errs = append(errs, h.adminSocket.Close())
+	for _, a := range h.adminSockets {
+		errs = append(errs, a.Close())
 	}
 	h.in.close()
 	h.ids.close()
@@ -474,15 +481,20 @@ func (h *monHandler) Closed(c *msgr.Conn, _ error) {
 func (h *monHandler) RemoteReset(c *msgr.Conn) { c.Close() }
 
 // command runs a command with all rights: one of the monitors' ("osd tree"), or
-// with tell one of this daemon's ("config show"), as the admin socket does.
+// with tell one of this daemon's ("config show").
 func (h *monHost) command(ctx context.Context, cmd []byte, tell bool) (out []byte, status string, err error) {
-	tid, answer := h.local.begin()
-	defer h.local.end(tid)
 	var body msg.Body = &msg.MonCommand{Paxos: msg.NoPaxos, FSID: h.fsid, Cmd: []string{string(cmd)}}
 	if tell {
 		body = &msg.Command{FSID: h.fsid, Cmd: []string{string(cmd)}}
 	}
-	if !h.in.put(monInput{ev: mon.Received{ID: localSession, Body: body, TID: tid}}) {
+	return h.ask(ctx, localSession, body)
+}
+
+// ask sends a command in one of this process's own sessions.
+func (h *monHost) ask(ctx context.Context, session uint64, cmd msg.Body) (out []byte, status string, err error) {
+	tid, answer := h.local.begin()
+	defer h.local.end(tid)
+	if !h.in.put(monInput{ev: mon.Received{ID: session, Body: cmd, TID: tid}}) {
 		return nil, "", errMonStops
 	}
 	select {
@@ -497,29 +509,35 @@ func (h *monHost) command(ctx context.Context, cmd []byte, tell bool) (out []byt
 
 var errMonStops = errors.New("the monitor stops")
 
-// admin runs a command of the admin socket.
-func (h *monHost) admin(cmd []byte) ([]byte, error) {
-	out, status, err := h.command(context.Background(), cmd, true)
+// admin runs a command of an admin socket, the monitor's or the manager's.
+func (h *monHost) admin(session uint64, cmd []byte) ([]byte, error) {
+	out, status, err := h.ask(context.Background(), session, &msg.Command{FSID: h.fsid, Cmd: []string{string(cmd)}})
 	if err != nil && status != "" {
 		err = fmt.Errorf("%s: %w", status, err)
 	}
 	return out, err
 }
 
-// localSession is the number of this process's own session with the machine.
-const localSession = 1
+// The numbers of this process's own sessions with the machine, as a client of the
+// monitor and of the manager.
+const (
+	localSession = 1
+	localManager = 2
+)
 
-// openLocal begins the session, with all rights.
+// openLocal begins these sessions, with all rights.
 func (h *monHost) openLocal() {
 	all := map[string]string{}
 	for _, service := range []entity.Type{entity.Mon, entity.Mgr, entity.OSD, entity.MDS} {
 		all[service.String()] = "allow *"
 	}
-	h.lastID.Store(localSession)
-	h.in.put(monInput{mon.SessionOpened{
-		ID: localSession, Local: true, Name: entity.Name{Type: entity.Client}, Features: msgr.SupportedFeatures,
-		Identity: &cephx.Identity{Name: entity.AuthName{Type: entity.Client, ID: "admin"}, Method: cephx.MethodNone, Caps: all},
-	}, &h.local})
+	h.lastID.Store(localManager)
+	for _, id := range []uint64{localSession, localManager} {
+		h.in.put(monInput{mon.SessionOpened{
+			ID: id, Local: true, Name: entity.Name{Type: entity.Client}, Features: msgr.SupportedFeatures, Mgr: id == localManager,
+			Identity: &cephx.Identity{Name: entity.AuthName{Type: entity.Client, ID: "admin"}, Method: cephx.MethodNone, Caps: all},
+		}, &h.local})
+	}
 }
 
 // commandResult is the answer to a command.
@@ -561,6 +579,8 @@ func (l *localCalls) SendBody(b msgr.Body, tid uint64) error {
 	case *msg.CommandReply:
 		r = commandResult{b.Result, b.Status, b.Data.Bytes()}
 	case *msg.MonCommandAck:
+		r = commandResult{b.Result, b.Status, b.Data.Bytes()}
+	case *msg.MgrCommandReply:
 		r = commandResult{b.Result, b.Status, b.Data.Bytes()}
 	default:
 		return nil

@@ -64,7 +64,7 @@ func startMon(s *site, e MonEntry, ln net.Listener) (*monDaemon, error) {
 	h, err := startMonHost(monConfig{
 		Name: e.Name, FSID: s.fsid, Home: s.home(name), Seeds: seeds,
 		Listener: ln, Addrs: s.addrs(e.Port, 0), MgrListener: mgrLn, MgrAddrs: s.addrs(mgrPort, newNonce()), Mgr: e.Mgr,
-		AdminSocket: s.socketPath(name), Options: s.id.Options, Log: s.log.With("daemon", name),
+		AdminSocket: s.socketPath(name), MgrAdminSocket: s.socketPath("mgr." + e.Mgr), Options: s.id.Options, ReopenLog: s.reopenLog, Log: s.log.With("daemon", name),
 		Failed: func(err error) { s.failed(name, err) },
 	})
 	if err != nil {

@@ -15,8 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/pulpo-storage/pulpo/admin"
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/cephx/caps"
@@ -112,10 +111,8 @@ func startOSD(ctx context.Context, s *site, e OSDEntry) (*osdHost, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.fetches = fetches{h: h, waiting: map[uint64]*fetching{}, peers: map[int32]*fetchPeer{}}
 	fail = func(err error) (*osdHost, error) { return nil, fmt.Errorf("%v: %w", name, errors.Join(err, h.abort())) }
-	for k, v := range s.id.Options {
-		if err := h.options.Set(k, v); err != nil {
-			return fail(err)
-		}
+	if err := h.options.LoadSettings(s.id.Options); err != nil {
+		return fail(err)
 	}
 	if h.store, err = openStore(s.storePath(e), s.fsid, disk, e.ID, h); err != nil {
 		return fail(err)
@@ -253,9 +250,9 @@ func (h *osdHost) serve(ctx context.Context, s *site, name entity.AuthName, key 
 		Class: mediumOf(home), Weight: crushWeight(h.store.Usage().Total),
 		Location: map[string]string{"root": "default", "host": hostname()},
 		Metadata: osdMetadata(home, addrs, clusterAddrs, h.beats),
-		Version:  osd.Version{Version: mon.ShortVersion(mon.DefaultVersion), Release: "pacific", Type: "stable"},
-		Perf:     h.perf,
-		Load:     loadAverages,
+		Version:  admin.ParseVersion(mon.DefaultVersion),
+		Perf:     h.perf, ReopenLog: s.reopenLog,
+		Load: loadAverages,
 	}, h.store, time.Now())
 	if err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/msgr"
 	"github.com/pulpo-storage/pulpo/objstore/diskstore"
-	"github.com/pulpo-storage/pulpo/osd"
 )
 
 // Counters of a daemon that its machine knows nothing of. They are kept by the
@@ -120,6 +119,6 @@ func residentBytes() int64 {
 }
 
 // perf answers an OSD's commands on counters.
-func (h *osdHost) perf(f *jsonfmt.Formatter, cmd osd.PerfCommand) {
-	h.metrics.Command(f, cmd.Prefix, cmd.Logger, cmd.Counter)
+func (h *osdHost) perf(f *jsonfmt.Formatter, command, group, counter string) {
+	h.metrics.Command(f, command, group, counter)
 }

@@ -30,8 +30,9 @@ type site struct {
 	ended func(daemon string)
 	// status is told what a daemon is doing; may be nil.
 	status     func(daemon, status string)
-	running    func() // called when a daemon runs; may be nil
-	supervised bool   // by a process that holds the directory
+	running    func()       // called when a daemon runs; may be nil
+	reopenLog  func() error // goes on with a new file for the log; may be nil
+	supervised bool         // by a process that holds the directory
 }
 
 // statusActive is the status of an OSD that serves.

@@ -29,7 +29,7 @@ const (
 
 func (c *call) runBench() {
 	o := c.o
-	count, size := c.num("count", 1<<30), c.num("size", 4<<20)
+	count, size := c.args.Int("count", 1<<30), c.args.Int("size", 4<<20)
 	switch {
 	case o.bench != nil:
 		c.fail(errno.EBUSY, "a bench is running")

@@ -1,17 +1,16 @@
 package osd
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/pulpo-storage/pulpo/config"
+	"github.com/pulpo-storage/pulpo/admin"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
-	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osd/pg"
 )
 
@@ -23,108 +22,72 @@ type call struct {
 	o      *OSD
 	id     any
 	prefix string
-	args   map[string]any
+	args   admin.Args
 	now    time.Time
 }
 
-// handler answers by fmt, reply or fail, at once or later.
-type handler struct {
-	sig  string // as get_command_descriptions has it, a part per blank
-	help string
-	do   func(c *call)
-}
-
-// commands is the table, by prefix.
-func commands() map[string]*handler {
-	return map[string]*handler{
-		"get_command_descriptions": {"get_command_descriptions", "list available commands", (*call).descriptions},
-		"help":                     {"help", "list available commands", (*call).help},
-		"version":                  {"version", "get ceph version", (*call).version},
-		"git_version":              {"git_version", "get git sha1", (*call).gitVersion},
-		"status":                   {"status", "high-level status of OSD", (*call).status},
-		"perf dump":                {"perf dump name=logger,type=CephString,req=false name=counter,type=CephString,req=false", "dump perfcounters value", (*call).perf},
-		"perf schema":              {"perf schema", "dump perfcounters schema", (*call).perf},
-		"perf reset":               {"perf reset name=var,type=CephString", "perf reset <name>: perf reset all or one perfcounter name", (*call).perf},
-		"perf histogram dump":      {"perf histogram dump name=logger,type=CephString,req=false name=counter,type=CephString,req=false", "dump perf histogram values", (*call).perf},
-		"perf histogram schema":    {"perf histogram schema", "dump perf histogram schema", (*call).perf},
-		"config show":              {"config show", "dump current config settings", (*call).configShow},
-		"config get":               {"config get name=var,type=CephString", "config get <field>: get the config value", (*call).configGet},
-		"config set":               {"config set name=var,type=CephString name=val,type=CephString,n=N", "config set <field> <val> [<val> ...]: set a config variable", (*call).configSet},
-		"config diff":              {"config diff", "dump diff of current config and default config", (*call).configDiff},
-		"config diff get":          {"config diff get name=var,type=CephString", "dump diff get <field>: dump diff of current and default config setting <field>", (*call).configDiff},
-		"config help":              {"config help name=var,type=CephString,req=false", "get config setting schema and descriptions", (*call).configHelp},
-		"injectargs":               {"injectargs name=injected_args,type=CephString,n=N", "inject configuration arguments into running daemon", (*call).injectargs},
-		"dump_ops_in_flight":       {"dump_ops_in_flight name=filterstr,type=CephString,n=N,req=false", "show the ops currently in flight", (*call).opsInFlight},
-		"ops":                      {"ops name=filterstr,type=CephString,n=N,req=false", "show the ops currently in flight", (*call).opsInFlight},
-		"dump_blocked_ops":         {"dump_blocked_ops name=filterstr,type=CephString,n=N,req=false", "show the blocked ops currently in flight", (*call).opsInFlight},
-		"dump_historic_ops":        {"dump_historic_ops name=filterstr,type=CephString,n=N,req=false", "show recent ops", (*call).historicOps},
-		"dump_historic_ops_by_duration": {"dump_historic_ops_by_duration name=filterstr,type=CephString,n=N,req=false",
-			"show slowest recent ops, sorted by duration", (*call).historicOps},
-		"dump_historic_slow_ops":     {"dump_historic_slow_ops name=filterstr,type=CephString,n=N,req=false", "show slowest recent ops", (*call).historicOps},
-		"dump_watchers":              {"dump_watchers", "show clients which have active watches, and on which objects", (*call).watchers},
-		"dump_blocklist":             {"dump_blocklist", "dump blocklisted clients and times", (*call).blocklist},
-		"dump_recovery_reservations": {"dump_recovery_reservations", "show recovery reservations", (*call).dumpPlaces},
-		"list_devices":               {"list_devices", "list OSD devices.", (*call).devices},
-		"flush_pg_stats":             {"flush_pg_stats", "flush pg stats", (*call).flushStats},
-		"get_latest_osdmap":          {"get_latest_osdmap", "force osd to update the latest map from the mon", (*call).latestMap},
-		"get_mapped_pools":           {"get_mapped_pools", "dump pools whose PG(s) are mapped to this OSD.", (*call).mappedPools},
-		"dump_osd_network":           {"dump_osd_network name=value,type=CephInt,req=false", "Dump osd heartbeat network ping times", (*call).dumpNetwork},
-		"bench": {"bench name=count,type=CephInt,req=false name=size,type=CephInt,req=false name=object_size,type=CephInt,req=false name=object_num,type=CephInt,req=false",
-			"OSD benchmark: write <count> <size>-byte objects(with <obj_size> <obj_num>), (default count=1G default size=4MB). Results in log.", (*call).runBench},
-		"query":        {"query", "show details of a specific pg", (*call).pgQuery},
-		"list_unfound": {"list_unfound name=offset,type=CephString,req=false", "list unfound objects on this pg, perhaps starting at an offset given in JSON", (*call).listUnfound},
-		"mark_unfound_lost": {"mark_unfound_lost name=pgid,type=CephPgid,req=false name=mulcmd,type=CephChoices,strings=revert|delete",
-			"mark all unfound objects in this pg as lost, either removing or reverting to a prior version if one is available", (*call).markUnfoundLost},
-		"pg": {"pg name=pgid,type=CephPgid name=cmd,type=CephChoices,strings=query", "", nil},
-	}
+// commands are those that this daemon takes.
+func commands() *admin.Table[func(c *call)] {
+	t := &admin.Table[func(c *call)]{}
+	admin.Each(func(sig, help string, do admin.Handler) {
+		t.Add(sig, help, func(c *call) { c.common(do) })
+	})
+	t.Add(admin.HeapSig("dump|start_profiler|stop_profiler|release|get_release_rate|set_release_rate|stats"), admin.HeapHelp,
+		func(c *call) { c.common(admin.Heap) })
+	t.Add("smart name=devid,type=CephString,req=false", "probe OSD devices for SMART data.", func(c *call) { c.reply([]byte("{\n}")) })
+	t.Add("get_command_descriptions", "list available commands", func(c *call) { c.fmt(c.o.commands.Describe) })
+	t.Add("help", "list available commands", func(c *call) { c.fmt(c.o.commands.Help) })
+	t.Add("status", "high-level status of OSD", (*call).status)
+	const filter = " name=filterstr,type=CephString,n=N,req=false"
+	t.Add("dump_ops_in_flight"+filter, "show the ops currently in flight", (*call).opsInFlight)
+	t.Add("ops"+filter, "show the ops currently in flight", (*call).opsInFlight)
+	t.Add("dump_blocked_ops"+filter, "show the blocked ops currently in flight", (*call).opsInFlight)
+	t.Add("dump_historic_ops"+filter, "show recent ops", (*call).historicOps)
+	t.Add("dump_historic_ops_by_duration"+filter, "show slowest recent ops, sorted by duration", (*call).historicOps)
+	t.Add("dump_historic_slow_ops"+filter, "show slowest recent ops", (*call).historicOps)
+	t.Add("dump_watchers", "show clients which have active watches, and on which objects", (*call).watchers)
+	t.Add("dump_recovery_reservations", "show recovery reservations", (*call).dumpPlaces)
+	t.Add("dump_blocklist", "dump blocklisted clients and times", (*call).blocklist)
+	t.Add("dump_pgstate_history", "show recent state history", (*call).stateHistory)
+	t.Add("list_devices", "list OSD devices.", (*call).devices)
+	t.Add("flush_pg_stats", "flush pg stats", (*call).flushStats)
+	t.Add("send_beacon", "send OSD beacon to mon immediately", (*call).beacon)
+	t.Add("get_latest_osdmap", "force osd to update the latest map from the mon", (*call).latestMap)
+	t.Add("get_mapped_pools", "dump pools whose PG(s) are mapped to this OSD.", (*call).mappedPools)
+	t.Add("cluster_log name=level,type=CephChoices,strings=error name=message,type=CephString,n=N",
+		"log a message to the cluster log", (*call).clusterLog)
+	t.Add("bench name=count,type=CephInt,req=false name=size,type=CephInt,req=false "+
+		"name=object_size,type=CephInt,req=false name=object_num,type=CephInt,req=false",
+		"OSD benchmark: write <count> <size>-byte objects(with <obj_size> <obj_num>), (default count=1G default size=4MB). Results in log.",
+		(*call).runBench)
+	t.Add("dump_osd_network name=value,type=CephInt,req=false", "Dump osd heartbeat network ping times", (*call).dumpNetwork)
+	groupCommands(t)
+	return t
 }
 
 func (o *OSD) command(now time.Time, in Command) {
 	c := &call{o: o, id: in.ID, now: now}
-	text := strings.Join(in.Text, "")
-	if err := json.Unmarshal([]byte(text), &c.args); err != nil {
-		// The admin socket also takes a bare word.
-		if word := strings.TrimSpace(text); word != "" && !strings.ContainsAny(word, "{}\"") {
-			c.args = map[string]any{"prefix": word}
-		} else {
-			c.fail(errno.EINVAL, "invalid command json")
-			return
-		}
+	args, err := admin.Parse(strings.Join(in.Text, ""))
+	var do func(c *call)
+	if err == nil {
+		c.args, c.prefix = args, args.Str("prefix")
+		do, err = o.commands.Find(args)
 	}
-	c.prefix = c.str("prefix")
-	if c.prefix == "pg" {
-		c.prefix = c.str("cmd")
-	}
-	h := o.handlers[c.prefix]
-	if h == nil || h.do == nil {
-		c.fail(errno.EINVAL, "invalid command json")
+	var r *admin.Refusal
+	if errors.As(err, &r) {
+		c.fail(r.Errno, r.Words)
 		return
 	}
-	h.do(c)
+	do(c)
 }
 
-func (c *call) str(name string) string {
-	switch v := c.args[name].(type) {
-	case string:
-		return v
-	case nil:
-		return ""
-	case []any:
-		s := make([]string, len(v))
-		for i := range v {
-			s[i] = fmt.Sprint(v[i])
-		}
-		return strings.Join(s, " ")
-	default:
-		return fmt.Sprint(v)
+// common carries out a command that all daemons have.
+func (c *call) common(do admin.Handler) {
+	r := do(&c.o.admin, c.args)
+	if r.Body != nil {
+		r.Output = c.render(r.Body)
 	}
-}
-
-func (c *call) num(name string, def int64) int64 {
-	if v, ok := c.args[name].(float64); ok {
-		return int64(v)
-	}
-	return def
+	c.o.ready.Replies = append(c.o.ready.Replies, CommandReply{ID: c.id, Result: -int32(r.Errno), Status: r.Status, Out: r.Output})
 }
 
 func (c *call) reply(out []byte) {
@@ -135,78 +98,21 @@ func (c *call) fail(e errno.Errno, status string) {
 	c.o.ready.Replies = append(c.o.ready.Replies, CommandReply{ID: c.id, Result: -int32(e), Status: status})
 }
 
-// fmt answers with a document in the form that was asked for.
-func (c *call) fmt(body func(f *jsonfmt.Formatter)) {
+// render makes a document in the form that was asked for.
+func (c *call) render(body func(f *jsonfmt.Formatter)) []byte {
 	var f jsonfmt.Formatter
 	body(&f)
-	if c.str("format") == "json" {
-		c.reply([]byte(f.JSON()))
-		return
+	if c.args.Str("format") == "json" {
+		return []byte(f.JSON())
 	}
-	c.reply([]byte(f.Pretty()))
+	return []byte(f.Pretty())
 }
+
+// fmt answers with a document.
+func (c *call) fmt(body func(f *jsonfmt.Formatter)) { c.reply(c.render(body)) }
 
 func (c *call) object(body func(f *jsonfmt.Formatter)) {
 	c.fmt(func(f *jsonfmt.Formatter) { f.Object("", func() { body(f) }) })
-}
-
-func (c *call) descriptions() {
-	c.object(func(f *jsonfmt.Formatter) {
-		for i, name := range slices.Sorted(maps.Keys(c.o.handlers)) {
-			h := c.o.handlers[name]
-			f.Object(fmt.Sprintf("cmd%03d", i), func() {
-				f.Array("sig", func() {
-					for _, part := range strings.Fields(h.sig) {
-						describePart(f, part)
-					}
-				})
-				f.Str("help", h.help)
-				f.Str("module", "osd")
-				f.Str("perm", "r")
-				f.Int("flags", 0)
-			})
-		}
-	})
-}
-
-func describePart(f *jsonfmt.Formatter, part string) {
-	if !strings.Contains(part, "=") {
-		f.Str("", part)
-		return
-	}
-	f.Object("", func() {
-		for kv := range strings.SplitSeq(part, ",") {
-			k, v, _ := strings.Cut(kv, "=")
-			if k == "req" {
-				f.Bool(k, v == "true")
-			} else {
-				f.Str(k, v)
-			}
-		}
-	})
-}
-
-func (c *call) help() {
-	c.object(func(f *jsonfmt.Formatter) {
-		for _, name := range slices.Sorted(maps.Keys(c.o.handlers)) {
-			if h := c.o.handlers[name]; h.help != "" {
-				f.Str(name, h.help)
-			}
-		}
-	})
-}
-
-func (c *call) version() {
-	v := c.o.cfg.Version
-	c.object(func(f *jsonfmt.Formatter) {
-		f.Str("version", v.Version)
-		f.Str("release", v.Release)
-		f.Str("release_type", v.Type)
-	})
-}
-
-func (c *call) gitVersion() {
-	c.object(func(f *jsonfmt.Formatter) { f.Str("git_version", "") })
 }
 
 func (c *call) status() {
@@ -225,212 +131,6 @@ func (c *call) status() {
 			f.Uint("cluster_osdmap_trim_lower_bound", uint64(o.maps.Oldest))
 			f.Uint("newest_map", uint64(o.super.NewestMap))
 			f.Int("num_pgs", int64(groups))
-		})
-	})
-}
-
-func (c *call) perf() {
-	if c.o.cfg.Perf == nil {
-		c.object(func(*jsonfmt.Formatter) {})
-		return
-	}
-	p := PerfCommand{Prefix: c.prefix, Logger: c.str("logger"), Counter: c.str("counter")}
-	if c.prefix == "perf reset" {
-		p.Logger = c.str("var")
-	}
-	c.fmt(func(f *jsonfmt.Formatter) { c.o.cfg.Perf(f, p) })
-}
-
-func (c *call) configShow() {
-	all := c.o.cfg.Options.Show()
-	c.object(func(f *jsonfmt.Formatter) {
-		for _, k := range []string{"name", "cluster"} {
-			f.Str(k, all[k])
-			delete(all, k)
-		}
-		for _, k := range slices.Sorted(maps.Keys(all)) {
-			f.Str(k, all[k])
-		}
-	})
-}
-
-func (c *call) configGet() {
-	name := config.Name(c.str("var"))
-	v, ok := c.o.cfg.Options.Show()[name]
-	if !ok {
-		c.fail(errno.ENOENT, fmt.Sprintf("error getting '%s': (2) No such file or directory", c.str("var")))
-		return
-	}
-	c.object(func(f *jsonfmt.Formatter) { f.Str(name, v) })
-}
-
-func (c *call) configSet() {
-	name, val := c.str("var"), c.str("val")
-	if config.Find(config.Name(name)) == nil {
-		c.fail(errno.ENOENT, fmt.Sprintf("error setting '%s' to '%s': (2) No such file or directory", name, val))
-		return
-	}
-	if err := c.o.cfg.Options.Set(name, val); err != nil {
-		c.fail(errno.EINVAL, fmt.Sprintf("error setting '%s' to '%s': (22) Invalid argument", name, val))
-		return
-	}
-	c.o.reconfigure()
-	c.object(func(f *jsonfmt.Formatter) { f.Str("success", "") })
-}
-
-func (c *call) configDiff() {
-	only := config.Name(c.str("var"))
-	diff := c.o.cfg.Options.Diff()
-	dump := func(f *jsonfmt.Formatter) {
-		for _, ch := range diff {
-			if only != "" && ch.Name != only {
-				continue
-			}
-			f.Object(ch.Name, func() {
-				f.Str("default", ch.Default)
-				f.Str(ch.From, ch.Value)
-				f.Str("final", ch.Value)
-			})
-		}
-	}
-	c.object(func(f *jsonfmt.Formatter) { f.Object("diff", func() { dump(f) }) })
-}
-
-func (c *call) configHelp() {
-	name := c.str("var")
-	if name == "" {
-		c.fmt(func(f *jsonfmt.Formatter) {
-			f.Array("", func() {
-				for _, opt := range config.Options() {
-					f.Object("", func() { opt.Dump(f) })
-				}
-			})
-		})
-		return
-	}
-	opt := config.Find(config.Name(name))
-	if opt == nil {
-		c.fail(errno.ENOENT, "Setting not found: '"+name+"'")
-		return
-	}
-	c.object(func(f *jsonfmt.Formatter) { opt.Dump(f) })
-}
-
-// injectargs takes --name value and --name=value, as the command line does.
-func (c *call) injectargs() {
-	words := strings.Fields(c.str("injected_args"))
-	for i := 0; i < len(words); i++ {
-		name, val, ok := strings.Cut(strings.TrimPrefix(words[i], "--"), "=")
-		if !ok && i+1 < len(words) {
-			i++
-			val = words[i]
-		}
-		if config.Find(config.Name(name)) == nil {
-			c.fail(errno.EINVAL, fmt.Sprintf("failed to parse arguments: %s", words[i]))
-			return
-		}
-		if err := c.o.cfg.Options.Set(name, val); err != nil {
-			c.fail(errno.EINVAL, err.Error())
-			return
-		}
-	}
-	c.o.reconfigure()
-	c.object(func(*jsonfmt.Formatter) {})
-}
-
-func dumpOp(f *jsonfmt.Formatter, r *OpRecord) {
-	f.Object("", func() {
-		f.Str("description", r.Description)
-		f.Str("initiated_at", jsonfmt.Time(r.Initiated))
-		f.Float("age", r.Age.Seconds())
-		f.Float("duration", r.Duration.Seconds())
-		f.Object("type_data", func() {
-			f.Str("flag_point", r.FlagPoint)
-			f.Array("events", func() {
-				event := func(name string, at time.Time, d time.Duration) {
-					f.Object("", func() {
-						f.Str("event", name)
-						f.Str("time", jsonfmt.Time(at))
-						f.Float("duration", d.Seconds())
-					})
-				}
-				event("initiated", r.Initiated, 0)
-				if r.Done {
-					event("done", r.Initiated.Add(r.Duration), r.Duration)
-				} else {
-					event(r.FlagPoint, r.Initiated, r.Age)
-				}
-			})
-		})
-	})
-}
-
-func (c *call) opsInFlight() {
-	o := c.o
-	o.askAll(Ask{About: AboutOps}, func(now time.Time, answers []Answer) {
-		var ops []OpRecord
-		for _, a := range answers {
-			for _, r := range a.InFlight {
-				if c.prefix != "dump_blocked_ops" || r.Age > o.pgConfig.ComplaintTime {
-					ops = append(ops, r)
-				}
-			}
-		}
-		slices.SortStableFunc(ops, func(a, b OpRecord) int { return a.Initiated.Compare(b.Initiated) })
-		c.object(func(f *jsonfmt.Formatter) {
-			f.Array("ops", func() {
-				for i := range ops {
-					dumpOp(f, &ops[i])
-				}
-			})
-			if c.prefix == "dump_blocked_ops" {
-				f.Float("complaint_time", o.pgConfig.ComplaintTime.Seconds())
-				f.Int("num_blocked_ops", int64(len(ops)))
-				return
-			}
-			f.Int("num_ops", int64(len(ops)))
-		})
-	})
-}
-
-func (c *call) historicOps() {
-	limits := c.o.history
-	keep := limits.size
-	if c.prefix == "dump_historic_slow_ops" {
-		keep = limits.slowSize
-	}
-	c.o.askAll(Ask{About: AboutOps}, func(now time.Time, answers []Answer) {
-		var ops []OpRecord
-		for _, a := range answers {
-			if c.prefix == "dump_historic_slow_ops" {
-				ops = append(ops, a.SlowOps...)
-			} else {
-				ops = append(ops, a.Recent...)
-			}
-		}
-		longest := func(a, b OpRecord) int { return int(b.Duration - a.Duration) }
-		slices.SortStableFunc(ops, longest)
-		ops = ops[:min(len(ops), keep)]
-		if c.prefix != "dump_historic_ops_by_duration" {
-			slices.SortStableFunc(ops, func(a, b OpRecord) int { return a.Initiated.Compare(b.Initiated) })
-		}
-		c.object(func(f *jsonfmt.Formatter) {
-			if c.prefix == "dump_historic_slow_ops" {
-				f.Int("num to keep", int64(limits.slowSize))
-				f.Int("threshold to keep", int64(limits.threshold.Seconds()))
-			} else {
-				f.Int("size", int64(limits.size))
-				f.Int("duration", int64(limits.duration.Seconds()))
-			}
-			name := "ops"
-			if c.prefix == "dump_historic_slow_ops" {
-				name = "Ops"
-			}
-			f.Array(name, func() {
-				for i := range ops {
-					dumpOp(f, &ops[i])
-				}
-			})
 		})
 	})
 }
@@ -531,52 +231,31 @@ func (c *call) mappedPools() {
 	})
 }
 
-// group asks for the group that the command names.
-func (c *call) group(then func(q *pg.Query)) {
-	id, err := object.ParsePG(c.str("pgid"))
-	if err != nil {
-		c.fail(errno.EINVAL, "couldn't parse pgid '"+c.str("pgid")+"'")
-		return
+// beacon reports at once.
+func (c *call) beacon() {
+	if c.o.state == StateActive {
+		c.o.sendReport(c.now, true, nil)
 	}
-	shard := ShardOf(id, c.o.cfg.Shards)
-	c.o.askOne(shard, Ask{About: AboutPG, PG: object.SPG{PG: id, Shard: object.NoShard}}, func(now time.Time, a Answer) {
-		if a.PG == nil {
-			c.fail(errno.ENOENT, fmt.Sprintf("i don't have pgid %v", id))
-			return
-		}
-		then(a.PG)
-	})
+	c.reply(nil)
 }
 
-func (c *call) pgQuery() {
-	c.group(func(q *pg.Query) { c.object(q.Dump) })
+// clusterLog adds a line to the cluster's log.
+func (c *call) clusterLog() {
+	c.o.note(NoteCluster, c.args.Str("message"), nil)
+	c.reply(nil)
 }
 
-func (c *call) listUnfound() {
-	c.group(func(q *pg.Query) {
+// stateHistory shows which states the groups went through of late.
+func (c *call) stateHistory() {
+	c.o.askAll(Ask{About: AboutStates}, func(now time.Time, answers []Answer) {
 		c.object(func(f *jsonfmt.Formatter) {
-			f.Int("num_missing", 0)
-			f.Int("num_unfound", 0)
-			f.Array("objects", func() {})
-			state := "Active"
-			if !q.Active {
-				state = "Peering"
-			}
-			f.Str("state", state)
-			f.Bool("available_might_have_unfound", true)
-			f.Array("might_have_unfound", func() {})
-			f.Bool("more", false)
+			f.Array("pgs", func() {
+				for _, a := range answers {
+					for i := range a.States {
+						a.States[i].Dump(f)
+					}
+				}
+			})
 		})
-	})
-}
-
-func (c *call) markUnfoundLost() {
-	c.group(func(q *pg.Query) {
-		switch c.str("mulcmd") {
-		case "revert", "delete":
-			c.fail(errno.EINVAL, "pg has no unfound objects")
-		default:
-			c.fail(errno.EINVAL, "mode must be 'revert' or 'delete'; mark not yet implemented")
-		}
 	})
 }

@@ -290,7 +290,7 @@ func (o *OSD) dismiss(err error) {
 // so many milliseconds.
 func (c *call) dumpNetwork() {
 	o := c.o
-	threshold := c.num("value", -1)
+	threshold := c.args.Int("value", -1)
 	if threshold < 0 {
 		if threshold = int64(o.cfg.Options.Float("mon_warn_on_slow_ping_time")); threshold == 0 {
 			threshold = int64(float64(o.hbConfig.Grace.Milliseconds()) * o.cfg.Options.Float("mon_warn_on_slow_ping_ratio"))

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/admin"
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/entity"
@@ -39,23 +40,16 @@ type Config struct {
 	Metadata map[string]string // for "osd metadata"
 	Shards   int
 	Options  *config.Config
-	Version  Version
-	// Perf prints counters ("perf dump"), the shell's and ours; may be nil.
-	Perf func(f *jsonfmt.Formatter, cmd PerfCommand)
+	Version  admin.Version
+	// Perf answers questions for counters, the shell's and ours; may be nil.
+	Perf func(f *jsonfmt.Formatter, command, group, counter string)
+	// ReopenLog goes on with a new file for the log; may be nil.
+	ReopenLog func() error
 	// Devices are the store's, for "list_devices".
 	Devices []string
 	// Load returns the machine's load averages of 1 and of 15 minutes and how many
 	// processors it has; may be nil.
 	Load func() (one, fifteen float64, processors int)
-}
-
-// Version is what "version" tells.
-type Version struct{ Version, Release, Type string }
-
-// PerfCommand is a question for counters.
-type PerfCommand struct {
-	Prefix          string // "perf dump", "perf schema", "perf reset", "perf histogram dump", ...
-	Logger, Counter string
 }
 
 // State is how far the daemon is.
@@ -185,7 +179,8 @@ type OSD struct {
 	nextToken uint64
 	durable   uint64
 
-	handlers map[string]*handler
+	commands *admin.Table[func(c *call)]
+	admin    admin.Daemon
 	pgConfig *pg.Config
 	history  historyLimits
 	full     bool
@@ -210,7 +205,7 @@ type OSD struct {
 
 // New makes an OSD of what its store holds.
 func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
-	o := &OSD{cfg: cfg, store: store, maps: &Maps{}, asks: map[uint64]*ask{}, handlers: commands(), places: newPlaces()}
+	o := &OSD{cfg: cfg, store: store, maps: &Maps{}, asks: map[uint64]*ask{}, commands: commands(), places: newPlaces()}
 	var err error
 	if o.super, err = readSuper(store); err != nil {
 		return nil, err
@@ -236,6 +231,7 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 	o.pgConfig, o.history = groupConfig(cfg.Options, 0, cfg.Shards), historyConfig(cfg.Options)
 	o.limitPlaces()
 	o.slots.SetMost(int(cfg.Options.Int("osd_max_scrubs")))
+	o.admin = admin.Daemon{Config: cfg.Options, Version: cfg.Version, Changed: o.reconfigure, Perf: cfg.Perf, ReopenLog: cfg.ReopenLog}
 	classes := Classes()
 	o.counters = newCounters()
 	sp := &splits{groups: map[object.SPG]uint32{}}

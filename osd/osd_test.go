@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/admin"
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/config"
 	"github.com/pulpo-storage/pulpo/crush"
@@ -79,7 +80,7 @@ func (h *house) start(nonce uint32) {
 	h.addr = entity.AddrVec{a}
 	h.stopped = false
 	h.osd, err = New(Config{ID: 0, Public: h.addr, Shards: 2, Options: h.opts, Weight: 0x10000,
-		Version: Version{"16.2.15", "pacific", "stable"}}, h.store, h.now)
+		Version: admin.Version{Number: "16.2.15", Release: "pacific", Type: "stable"}}, h.store, h.now)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -506,12 +507,19 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	for _, cmd := range []string{`{"prefix":"nonsense"}`, `{`, `{"prefix":"query","pgid":"x"}`, `{"prefix":"query","pgid":"77.0"}`,
-		`{"prefix":"mark_unfound_lost","pgid":"1.0","mulcmd":"revert"}`, `{"prefix":"config get","var":"nonsense"}`} {
+		`{"prefix":"mark_unfound_lost","pgid":"1.0","mulcmd":"nonsense"}`, `{"prefix":"config get","var":"nonsense"}`,
+		`{"prefix":"query"}`, `{"prefix":"pg","pgid":"1.0","cmd":"list_unfound","offset":"0"}`,
+		`{"prefix":"cluster_log","level":"nonsense","message":["x"]}`,
+		`{"prefix":"bench","size":67108865}`, `{"prefix":"bench","count":4096,"size":0}`} {
 		if r := h.command(cmd); r.Result >= 0 || r.Status == "" {
 			t.Errorf("%s: %d %q %s", cmd, r.Result, r.Status, r.Out)
 		}
 	}
-	for _, cmd := range []string{"help", "get_command_descriptions", "status", "config show", "config diff", "dump_historic_ops", "dump_blocked_ops",
+	if r := h.command(`{"prefix":"mark_unfound_lost","pgid":"1.0","mulcmd":"revert"}`); r.Result != 0 || r.Status != "pg has no unfound objects" {
+		t.Errorf("mark_unfound_lost: %+v", r)
+	}
+	for _, cmd := range []string{"help", "get_command_descriptions", "dump_pgstate_history",
+		"dump_recovery_reservations", "dump_osd_network", "git_version", "status", "config show", "config diff", "dump_historic_ops", "dump_blocked_ops",
 		"dump_historic_slow_ops", "dump_blocklist", "list_devices", "get_mapped_pools", "perf dump", "config help"} {
 		r := h.command(`{"prefix":"` + cmd + `"}`)
 		var v any

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	daemon "github.com/pulpo-storage/pulpo/admin"
 	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/cephx/caps"
 	"github.com/pulpo-storage/pulpo/config"
@@ -102,7 +103,7 @@ func (h *osdHost) start() {
 		ID: h.id, Public: h.addrs, Cluster: h.cluster, HBFront: h.beats.addrs[heartbeat.Front], HBBack: h.beats.addrs[heartbeat.Back],
 		Features: msgr.SupportedFeatures, Shards: osdShards, Options: h.options,
 		Class: "ssd", Weight: 0x10000, Location: map[string]string{"root": "default", "host": fmt.Sprintf("host%d", h.id)},
-		Version: osd.Version{Version: "16.2.15", Release: "pacific", Type: "stable"},
+		Version: daemon.Version{Number: "16.2.15", Release: "pacific", Type: "stable"},
 	}, h.disk, h.p.clock())
 	if err != nil {
 		w.fail("start", "%v: %v", h.p, err)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,8 +25,6 @@ const (
 	// so that what it stages builds on the committed state and on what others
 	// staged since. It may also answer at once.
 	Write
-	// Tell is for the daemon itself (ceph tell): not published to clients.
-	Tell
 )
 
 // Handler answers a call.
@@ -148,12 +145,11 @@ type Table struct {
 	AtLeader bool
 
 	clients map[string]*Entry
-	tell    map[string]*Entry
 }
 
 // NewTable returns an empty table.
 func NewTable() *Table {
-	return &Table{clients: map[string]*Entry{}, tell: map[string]*Entry{}}
+	return &Table{clients: map[string]*Entry{}}
 }
 
 // Read registers a command of kind Read, one that the stock release has.
@@ -183,23 +179,8 @@ func (t *Table) add(prefix string, k Kind, h Handler) {
 	t.clients[prefix] = e
 }
 
-// Tell registers a command of kind Tell with the permission it needs on the
-// monitors, letters of r, w, x.
-func (t *Table) Tell(prefix, perm, help string, h Handler) {
-	if t.tell[prefix] != nil {
-		panic("BUG: two handlers for tell " + prefix)
-	}
-	t.tell[prefix] = &Entry{
-		Description: Description{Prefix: prefix, Help: help, Module: "mon", Perm: perm, Flags: FlagNoForward | FlagTell},
-		Kind:        Tell, run: h,
-	}
-}
-
 // Find returns the entry of a command, nil for none.
 func (t *Table) Find(prefix string) *Entry { return t.clients[prefix] }
-
-// FindTell returns the entry of a command to the daemon itself.
-func (t *Table) FindTell(prefix string) *Entry { return t.tell[prefix] }
 
 // Unanswered returns the prefixes of the stock release's commands with a flag
 // that nobody has registered.
@@ -273,22 +254,12 @@ func (t *Table) Describe() []byte {
 	}))
 }
 
-// DescribeMgr renders the manager's answer: its own part of the commands, and
-// those to the daemon itself.
+// DescribeMgr renders the manager's answer: its own part of the commands.
 func (t *Table) DescribeMgr() []byte {
-	own := slices.DeleteFunc(slices.Clone(stock()), func(d Description) bool {
+	return describe(slices.DeleteFunc(slices.Clone(stock()), func(d Description) bool {
 		return t.clients[d.Prefix] == nil || d.Flags&FlagMgr == 0
-	})
-	for _, d := range t.tellDescriptions() {
-		if e := t.clients[d.Prefix]; e == nil || e.Flags&FlagMgr == 0 {
-			own = append(own, d)
-		}
-	}
-	return describe(own)
+	}))
 }
-
-// DescribeTell renders the answer of the daemon itself.
-func (t *Table) DescribeTell() []byte { return describe(t.tellDescriptions()) }
 
 func describe(all []Description) []byte {
 	var f jsonfmt.Formatter
@@ -300,41 +271,6 @@ func describe(all []Description) []byte {
 	return []byte(f.JSON())
 }
 
-// tellDescriptions are those of the commands to the daemon itself, with the
-// stock release's arguments where it publishes the command.
-func (t *Table) tellDescriptions() []Description {
-	var out []Description
-	for _, name := range slices.Sorted(maps.Keys(t.tell)) {
-		d := t.tell[name].Description
-		for _, s := range stock() {
-			if s.Prefix == name && s.Flags&FlagNoForward != 0 {
-				d.sig = s.sig
-			}
-		}
-		if d.sig == nil {
-			sig := []any{}
-			for _, w := range strings.Fields(name) {
-				sig = append(sig, w)
-			}
-			for _, a := range tellArgs[name] {
-				sig = append(sig, a)
-			}
-			d.sig, _ = json.Marshal(sig)
-		}
-		out = append(out, d)
-	}
-	return out
-}
-
-// tellArgs are the arguments of commands that only daemons themselves have.
-var tellArgs = map[string][]map[string]string{
-	"perf dump":           {{"name": "logger", "type": "CephString", "req": "false"}, {"name": "counter", "type": "CephString", "req": "false"}},
-	"perf histogram dump": {{"name": "logger", "type": "CephString", "req": "false"}, {"name": "counter", "type": "CephString", "req": "false"}},
-	"perf reset":          {{"name": "var", "type": "CephString"}},
-	"config get":          {{"name": "var", "type": "CephString"}},
-	"config set":          {{"name": "var", "type": "CephString"}, {"name": "val", "type": "CephString", "n": "N"}},
-}
-
 func (d Description) dump(f *jsonfmt.Formatter, n int) {
 	f.Object(fmt.Sprintf("cmd%03d", n), func() {
 		f.Raw("sig", string(d.sig))
@@ -343,15 +279,4 @@ func (d Description) dump(f *jsonfmt.Formatter, n int) {
 		f.Str("perm", d.Perm)
 		f.Int("flags", int64(d.Flags))
 	})
-}
-
-// Help renders the answer to "help" of the daemon itself.
-func (t *Table) Help() []byte {
-	var f jsonfmt.Formatter
-	f.Object("", func() {
-		for _, n := range slices.Sorted(maps.Keys(t.tell)) {
-			f.Str(n, t.tell[n].Help)
-		}
-	})
-	return []byte(f.Pretty())
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/pulpo-storage/pulpo/errno"
@@ -24,7 +23,6 @@ func TestDescribe(t *testing.T) {
 	tab.Read("osd dump", nothing)
 	tab.Write("osd crush set", nothing) // has two signatures
 	tab.Read("pg stat", nothing)
-	tab.Tell("mon_status", "r", "how it is", nothing)
 	var got map[string]struct {
 		Sig    []any
 		Module string
@@ -56,15 +54,8 @@ func TestDescribe(t *testing.T) {
 	if dump.Module != "osd" || dump.Perm != "r" || dump.Flags != 0 || !reflect.DeepEqual(dump.Sig, want) {
 		t.Errorf("osd dump: %+v", dump)
 	}
-	if tab.Find("osd dump") == nil || tab.Find("mon_status") != nil || tab.FindTell("mon_status") == nil {
+	if tab.Find("osd dump") == nil || tab.Find("mon_status") != nil {
 		t.Error("commands are found where they do not belong")
-	}
-	var tell map[string]any
-	if err := json.Unmarshal(tab.DescribeTell(), &tell); err != nil || len(tell) != 1 {
-		t.Errorf("%v, %v", tell, err)
-	}
-	if !strings.Contains(string(tab.Help()), `"mon_status": "how it is"`) {
-		t.Errorf("%s", tab.Help())
 	}
 }
 
@@ -73,7 +64,6 @@ func TestRegisteringMistakes(t *testing.T) {
 	for name, f := range map[string]func(*Table){
 		"unknown": func(t *Table) { t.Read("no such thing", nothing) },
 		"twice":   func(t *Table) { t.Read("osd dump", nothing); t.Read("osd dump", nothing) },
-		"tell":    func(t *Table) { t.Tell("x", "r", "", nothing); t.Tell("x", "r", "", nothing) },
 	} {
 		func() {
 			defer func() {

@@ -65,13 +65,16 @@ func (m *Service) SetDaemons(exists func(entity.AuthName) bool) { m.exists = exi
 // SetPlacer tells who knows where OSDs are.
 func (m *Service) SetPlacer(p Placer) { m.placer = p }
 
-// Changed reads the settings again if a commit touched them.
-func (m *Service) Changed(keys []string) {
-	if slices.ContainsFunc(keys, func(k string) bool {
+// Changed reads the settings again if a commit touched them, and reports whether
+// it did.
+func (m *Service) Changed(keys []string) bool {
+	touched := slices.ContainsFunc(keys, func(k string) bool {
 		return strings.HasPrefix(k, keyConfig) || strings.HasPrefix(k, keyHistory)
-	}) {
+	})
+	if touched {
 		m.Reload()
 	}
+	return touched
 }
 
 // Reload reads the settings.
@@ -153,17 +156,6 @@ func (m *Service) For(name entity.AuthName) map[string]string {
 		out[n] = s.value
 	}
 	return out
-}
-
-// Option returns the value of an option for this monitor.
-func (m *Service) Option(name string) string {
-	if s, ok := m.effective(place{name: entity.AuthName{Type: entity.Mon, ID: m.host.Name()}})[name]; ok {
-		return s.value
-	}
-	if o := config.Find(name); o != nil {
-		return o.DefaultFor(true)
-	}
-	return ""
 }
 
 // Topics is what can be subscribed to.

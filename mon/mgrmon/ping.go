@@ -26,11 +26,9 @@ func (s *Service) pingStale() time.Duration {
 	return time.Duration(s.intOption("osd_heartbeat_stale", 600)) * time.Second
 }
 
-func (s *Service) pingCommands(t *command.Table) {
-	t.Tell("dump_osd_network", "r", "Dump osd heartbeat network ping times", s.dumpNetwork)
-}
-
-func (s *Service) dumpNetwork(c *command.Call) command.Reply {
+// DumpNetwork answers "dump_osd_network" of the manager: which heartbeats took
+// longer than so many milliseconds.
+func (s *Service) DumpNetwork(c *command.Call) command.Reply {
 	threshold := c.IntOr("value", int64(s.slowPing()/1e3))
 	if threshold < 0 {
 		threshold = int64(s.slowPing() / 1e3)

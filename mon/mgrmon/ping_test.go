@@ -54,7 +54,7 @@ func TestSlowPings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := w.table.FindTell(c.Prefix).Run(c)
+		r := w.s.DumpNetwork(c)
 		if err := json.Unmarshal(r.Output, &dump); err != nil || len(dump.Entries) != n {
 			t.Errorf("%s: %v\n%s", args, err, r.Output)
 		}

@@ -63,7 +63,6 @@ func (s *Service) Commands(t *command.Table) {
 	s.poolStatsCommands(t)
 	s.perfCommands(t)
 	s.safetyCommands(t)
-	s.pingCommands(t)
 	s.scrubCommands(t)
 	s.recoveryCommands(t)
 	s.reweightCommands(t)

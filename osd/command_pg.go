@@ -1,0 +1,125 @@
+package osd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pulpo-storage/pulpo/admin"
+	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/jsonfmt"
+	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/osd/pg"
+)
+
+// Commands on one group: "ceph pg 1.2 query" and "ceph tell 1.2 query".
+
+func groupCommands(t *admin.Table[func(c *call)]) {
+	for _, cmd := range []struct {
+		name, args, help string
+		do               func(c *call)
+	}{
+		{"query", "", "show details of a specific pg", (*call).pgQuery},
+		{"list_unfound", " name=offset,type=CephString,req=false",
+			"list unfound objects on this pg, perhaps starting at an offset given in JSON", (*call).listUnfound},
+		{"mark_unfound_lost", " name=mulcmd,type=CephChoices,strings=revert|delete",
+			"mark all unfound objects in this pg as lost, either removing or reverting to a prior version if one is available", (*call).markUnfoundLost},
+	} {
+		pgid := " name=pgid,type=CephPgid,req=false"
+		if cmd.name == "query" {
+			pgid = "" // sic
+		}
+		t.Add(cmd.name+pgid+cmd.args, cmd.help, cmd.do)
+		t.Add("pg name=pgid,type=CephPgid name=cmd,type=CephChoices,strings="+cmd.name+cmd.args, "", cmd.do)
+	}
+}
+
+// group asks for the group that the command names.
+func (c *call) group(then func(q *pg.Query)) {
+	if !c.args.Has("pgid") {
+		c.fail(errno.EINVAL, "no pgid specified")
+		return
+	}
+	id, err := object.ParsePG(c.args.Str("pgid"))
+	if err != nil {
+		c.fail(errno.EINVAL, "couldn't parse pgid '"+c.args.Str("pgid")+"'")
+		return
+	}
+	shard := ShardOf(id, c.o.cfg.Shards)
+	c.o.askOne(shard, Ask{About: AboutPG, PG: object.SPG{PG: id, Shard: object.NoShard}}, func(now time.Time, a Answer) {
+		if a.PG == nil {
+			c.fail(errno.ENOENT, fmt.Sprintf("i don't have pgid %v", id))
+			return
+		}
+		then(a.PG)
+	})
+}
+
+func (c *call) pgQuery() {
+	c.group(func(q *pg.Query) { c.object(q.Dump) })
+}
+
+// listOffset is where a list is to go on, an object's id (hobject_t).
+type listOffset struct {
+	OID       string `json:"oid"`
+	Key       string `json:"key"`
+	Snap      int64  `json:"snapid"`
+	Hash      uint32 `json:"hash"`
+	Max       int64  `json:"max"`
+	Pool      int64  `json:"pool"`
+	Namespace string `json:"namespace"`
+}
+
+// jsonTypes are the numbers that Ceph's parser has for types.
+var jsonTypes = map[string]int{"object": 0, "array": 1, "string": 2, "bool": 3, "number": 4}
+
+// listUnfound lists the objects of which no replica is known. With one replica
+// for each group there is none.
+func (c *call) listUnfound() {
+	var from *listOffset
+	c.group(func(q *pg.Query) {
+		if text := c.args.Str("offset"); text != "" {
+			from = &listOffset{}
+			var wrong *json.UnmarshalTypeError
+			if err := json.Unmarshal([]byte(text), from); errors.As(err, &wrong) && wrong.Field == "" {
+				c.fail(errno.EINVAL, fmt.Sprintf("error parsing offset: value type is %d not 0", jsonTypes[wrong.Value]))
+				return
+			} else if err != nil {
+				c.fail(errno.EINVAL, "error parsing offset: "+err.Error())
+				return
+			}
+		}
+		c.object(func(f *jsonfmt.Formatter) {
+			if from != nil {
+				f.Object("offset", func() {
+					f.Str("oid", from.OID)
+					f.Str("key", from.Key)
+					f.Int("snapid", from.Snap)
+					f.Uint("hash", uint64(from.Hash))
+					f.Int("max", from.Max)
+					f.Int("pool", from.Pool)
+					f.Str("namespace", from.Namespace)
+				})
+			}
+			f.Int("num_missing", 0)
+			f.Int("num_unfound", 0)
+			f.Array("objects", func() {})
+			state := "Active"
+			if !q.Active {
+				state = "Peering"
+			}
+			f.Str("state", state)
+			f.Bool("available_might_have_unfound", true)
+			f.Array("might_have_unfound", func() {})
+			f.Bool("more", false)
+		})
+	})
+}
+
+// markUnfoundLost gives up on such objects.
+func (c *call) markUnfoundLost() {
+	c.group(func(*pg.Query) {
+		c.o.ready.Replies = append(c.o.ready.Replies, CommandReply{ID: c.id, Status: "pg has no unfound objects"})
+	})
+}
