@@ -509,7 +509,7 @@ func TestCommands(t *testing.T) {
 	for _, cmd := range []string{`{"prefix":"nonsense"}`, `{`, `{"prefix":"query","pgid":"x"}`, `{"prefix":"query","pgid":"77.0"}`,
 		`{"prefix":"mark_unfound_lost","pgid":"1.0","mulcmd":"nonsense"}`, `{"prefix":"config get","var":"nonsense"}`,
 		`{"prefix":"query"}`, `{"prefix":"pg","pgid":"1.0","cmd":"list_unfound","offset":"0"}`,
-		`{"prefix":"cluster_log","level":"nonsense","message":["x"]}`,
+		`{"prefix":"cluster_log","level":"nonsense","message":["x"]}`, `{"prefix":"bench","count":1073741824,"size":4096}`,
 		`{"prefix":"bench","size":67108865}`, `{"prefix":"bench","count":4096,"size":0}`} {
 		if r := h.command(cmd); r.Result >= 0 || r.Status == "" {
 			t.Errorf("%s: %d %q %s", cmd, r.Result, r.Status, r.Out)
