@@ -220,6 +220,7 @@ func (m *Mon) dropProxies(name string) {
 
 // respond ends a request, with an answer or without one.
 func (m *Mon) respond(r *request, b msg.Body) {
+	m.done(r)
 	s := r.s
 	if s.via == "" {
 		if b != nil {

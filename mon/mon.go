@@ -82,6 +82,7 @@ type Mon struct {
 	mgrConf *config.Config // of the manager that it plays
 	// What they answer about themselves.
 	asMonitor, asManager *self
+	ops                  opHistory
 	sessions             map[uint64]*session
 	counters             *counters
 

@@ -108,7 +108,11 @@ func (m *Mon) receive(r *request) {
 		if r.s.Mgr {
 			m.respond(r, b)
 		}
-	case *msg.MgrOpen, *msg.MgrReport, *msg.Ping:
+	case *msg.Ping:
+		if !r.s.Mgr && m.parts.ready() {
+			m.send(r.s.ID, &msg.Ping{Text: m.pong()}, r.tid)
+		}
+	case *msg.MgrOpen, *msg.MgrReport:
 	default:
 		m.queue(r)
 	}

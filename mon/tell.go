@@ -29,6 +29,18 @@ func (m *Mon) version(c *command.Call) command.Reply {
 	})
 }
 
+// pong is how the cluster and this monitor are, for "ceph ping".
+func (m *Mon) pong() string {
+	c := command.New("ping", nil)
+	c.Now = m.now
+	return c.Render(func(f *jsonfmt.Formatter) {
+		f.Object("pong", func() {
+			m.parts.health.Dump(f, m.now)
+			m.parts.mon.DumpStatus(f, m.now)
+		})
+	})
+}
+
 // self is what a daemon answers about itself: this monitor, and the manager that
 // it plays. It comes by "ceph tell" and through the admin socket.
 type self struct {
@@ -73,6 +85,9 @@ func (m *Mon) monitorSelf() *self {
 	add("mon_status", "report status of monitors", m.parts.mon.Status)
 	add("sessions", "list existing sessions", m.listSessions)
 	m.quorumCommands(add)
+	add("ops", "show the ops currently in flight", m.opsInFlight)
+	add("dump_historic_ops", "show recent ops", m.historicOps)
+	add("dump_historic_slow_ops", "show recent slow ops", m.historicOps)
 	active := func(*command.Call) command.Reply {
 		return command.Text("mon already active; ignoring bootstrap hint\n")
 	}

@@ -1,8 +1,11 @@
 package mon
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/pulpo-storage/pulpo/msg"
 )
 
 // A monitor and the manager that it plays each answer about themselves.
@@ -26,6 +29,9 @@ func TestTell(t *testing.T) {
 		{mon, `{"prefix":"injectargs","injected_args":["--mon-max-pg-per-osd=300"]}`, 0, "mon_max_pg_per_osd = '300' ", "{}"},
 		{mon, `{"prefix":"config diff","format":"json"}`, 0, "", `"mon_warn_on_too_few_osds":{"default":true,"file":false,"final":false}`},
 		{mon, `{"prefix":"mon_status"}`, 0, "", `"state": "leader"`},
+		{mon, `{"prefix":"ops","format":"json"}`, 0, "", `{"ops":[],"num_ops":0}`},
+		{mon, `{"prefix":"dump_historic_ops"}`, 0, "", `"description": "mon_command(`},
+		{mon, `{"prefix":"dump_historic_slow_ops","format":"json"}`, 0, "", `{"num to keep":20,"threshold to keep":10,"Ops":[]}`},
 		{mon, `{"prefix":"nosuch"}`, -22, "unknown command prefix nosuch", ""},
 		{mon, `{"prefix":"status"}`, -22, "unknown command prefix status", ""},
 		{mon, `{"prefix":"config get"}`, -22, "invalid command json", ""},
@@ -51,5 +57,28 @@ func TestTell(t *testing.T) {
 		if a := w.tell(session, `{"prefix":"version"}`); a.ret != -13 {
 			t.Errorf("without the right to: %+v", a)
 		}
+	}
+}
+
+// Anybody may ask how a monitor is.
+func TestPing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.open("client.nobody", false)
+	w.send(s, &msg.Ping{})
+	w.settle()
+	var pong struct {
+		Health struct{ Status string }
+		Status struct{ Name string } `json:"mon_status"`
+	}
+	for _, b := range w.take(s) {
+		if p, ok := b.(*msg.Ping); ok {
+			if err := json.Unmarshal([]byte(p.Text), &pong); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if pong.Health.Status != "HEALTH_OK" || pong.Status.Name != "a" {
+		t.Errorf("%+v", pong)
 	}
 }

@@ -54,13 +54,26 @@ var (
 	_ = register[Config]()
 )
 
-// Ping keeps a session with watches alive (MPing).
-type Ping struct{ plain }
+// Ping keeps a session with watches alive, and asks a monitor how it is (MPing).
+type Ping struct {
+	plain
+	Text string // of the monitor's answer: a JSON object
+}
 
-func (*Ping) MsgType() uint16                   { return TypePing }
-func (*Ping) Versions() (uint16, uint16)        { return 1, 1 }
-func (*Ping) EncodeFront(*wire.Encoder)         {}
-func (*Ping) decodeFront(*wire.Decoder, uint16) {}
+func (*Ping) MsgType() uint16            { return TypePing }
+func (*Ping) Versions() (uint16, uint16) { return 1, 1 }
+
+func (m *Ping) EncodeFront(e *wire.Encoder) {
+	if m.Text != "" {
+		e.Str(m.Text)
+	}
+}
+
+func (m *Ping) decodeFront(d *wire.Decoder, _ uint16) {
+	if d.Left() > 0 {
+		m.Text = d.Str()
+	}
+}
 
 // MonMap carries the monitor map (MMonMap).
 type MonMap struct {

@@ -146,17 +146,21 @@ func (m *Service) quorumStatus(c *command.Call) command.Reply {
 
 // Status is "mon_status" of this monitor.
 func (m *Service) Status(c *command.Call) command.Reply {
+	return c.Dump(func(f *jsonfmt.Formatter) { m.DumpStatus(f, c.Now) })
+}
+
+// DumpStatus writes that.
+func (m *Service) DumpStatus(f *jsonfmt.Formatter, now time.Time) {
 	q := m.host.Quorum()
 	if m.m == nil {
-		return c.Dump(func(f *jsonfmt.Formatter) {
-			f.Object("mon_status", func() {
-				f.Str("name", m.host.Name())
-				f.Int("rank", -1)
-				f.Str("state", "probing")
-				f.Uint("election_epoch", q.Epoch)
-				f.Array("quorum", func() {})
-			})
+		f.Object("mon_status", func() {
+			f.Str("name", m.host.Name())
+			f.Int("rank", -1)
+			f.Str("state", "probing")
+			f.Uint("election_epoch", q.Epoch)
+			f.Array("quorum", func() {})
 		})
+		return
 	}
 	rank, _ := m.m.Rank(m.host.Name())
 	state := "peon"
@@ -166,31 +170,29 @@ func (m *Service) Status(c *command.Call) command.Reply {
 	case "":
 		state = "electing"
 	}
-	return c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("mon_status", func() {
-			f.Str("name", m.host.Name())
-			f.Int("rank", int64(rank))
-			f.Str("state", state)
-			f.Uint("election_epoch", q.Epoch)
-			f.Array("quorum", func() { m.dumpRanks(f) })
-			f.Int("quorum_age", m.age(q, c.Now))
-			f.Object("features", func() {
-				f.Str("required_con", "2449958747317026820")
-				f.Strs("required_mon", m.m.Persistent.Names())
-				f.Str("quorum_con", fmt.Sprint(m.host.Features()))
-				f.Strs("quorum_mon", m.m.Persistent.Names())
-			})
-			f.Array("outside_quorum", func() {
-				for _, n := range m.without(q.Names) {
-					f.Str("mon", n)
-				}
-			})
-			f.Array("extra_probe_peers", func() {})
-			f.Array("sync_provider", func() {})
-			f.Object("monmap", func() { m.m.Dump(f) })
-			f.Object("feature_map", func() {})
-			f.Bool("stretch_mode", m.m.StretchMode)
+	f.Object("mon_status", func() {
+		f.Str("name", m.host.Name())
+		f.Int("rank", int64(rank))
+		f.Str("state", state)
+		f.Uint("election_epoch", q.Epoch)
+		f.Array("quorum", func() { m.dumpRanks(f) })
+		f.Int("quorum_age", m.age(q, now))
+		f.Object("features", func() {
+			f.Str("required_con", "2449958747317026820")
+			f.Strs("required_mon", m.m.Persistent.Names())
+			f.Str("quorum_con", fmt.Sprint(m.host.Features()))
+			f.Strs("quorum_mon", m.m.Persistent.Names())
 		})
+		f.Array("outside_quorum", func() {
+			for _, n := range m.without(q.Names) {
+				f.Str("mon", n)
+			}
+		})
+		f.Array("extra_probe_peers", func() {})
+		f.Array("sync_provider", func() {})
+		f.Object("monmap", func() { m.m.Dump(f) })
+		f.Object("feature_map", func() {})
+		f.Bool("stretch_mode", m.m.StretchMode)
 	})
 }
 
