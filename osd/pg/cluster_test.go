@@ -422,8 +422,8 @@ func (g *gang) request(a *ask) {
 	if to < 0 || !g.osds[to].alive || g.osds[to].has < m.Epoch || g.osds[to].pg == nil {
 		return
 	}
-	if a.flown && a.epoch == m.Epoch && a.to == to {
-		return
+	if a.flown && !g.otherPrimary(a.epoch, to) {
+		return // stock clients do not send it again, whoever else acts
 	}
 	a.flown, a.epoch, a.to = true, m.Epoch, to
 	id := object.New(testPool, "", "", a.object)
@@ -437,6 +437,16 @@ func (g *gang) request(a *ask) {
 		PG: gangPG, Hash: id.Hash, Epoch: m.Epoch, Flags: msg.FlagAck | msg.FlagOnDisk, MTime: g.now, OID: a.object, Ops: []msg.Op{op},
 		Locator: object.Locator{Pool: testPool, Hash: -1}, SnapID: object.NoSnap, SnapContext: g.snaps,
 	}})
+}
+
+// otherPrimary reports whether there was another primary since an epoch.
+func (g *gang) otherPrimary(since uint32, now int32) bool {
+	for _, m := range g.maps[since-g.first:] {
+		if m.PGToUpActing(gangPG.PG).ActingPrimary != now {
+			return true
+		}
+	}
+	return false
 }
 
 // ask makes a request.

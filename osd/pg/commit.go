@@ -88,7 +88,7 @@ func (p *PG) commitResult(now time.Time, r *Request, x *execution, err error) {
 	var e wire.Encoder
 	p.logEntry(txn, t, &e, 0)
 	r.Stage = StageCommitting
-	p.release(r)
+	p.releaseEarly(r)
 	f := p.submit(txn, r, reply, at, u)
 	if err == nil {
 		p.leaveEffects(r, x, f)
@@ -184,13 +184,21 @@ func (p *PG) commitChange(now time.Time, r *Request, x *execution) {
 	setVersions(reply, at, user)
 	o.exists, o.info, o.snaps = x.exists, x.info, ss
 	r.Stage = StageCommitting
-	p.release(r)
+	p.releaseEarly(r)
 	f := p.submit(txn, r, reply, at, u)
 	o.pending = f.token
 	for i := range u.more {
 		u.more[i].object.pending = f.token
 	}
 	p.leaveEffects(r, x, f)
+}
+
+// releaseEarly gives the request's buffers back if it does not wait for other
+// members. What does counts as the client's until they have it.
+func (p *PG) releaseEarly(r *Request) {
+	if len(p.peering.peers) == 0 {
+		p.release(r)
+	}
 }
 
 // logEntry appends an entry to the log, in memory and in the transaction, and

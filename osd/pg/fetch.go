@@ -44,7 +44,7 @@ func (p *PG) refetch() {
 }
 
 // endFetch gives a copy up, and the request that wanted it.
-func (p *PG) endFetch(o *objectContext) {
+func (p *PG) endFetch(o *objectContext, drop func(*Request)) {
 	c := o.fetching
 	delete(p.fetches, c.id)
 	o.fetching = nil
@@ -52,7 +52,7 @@ func (p *PG) endFetch(o *objectContext) {
 		c.got.data.Release()
 	}
 	p.dropFetched(c.req)
-	p.drop(c.req)
+	drop(c.req)
 }
 
 // dropFetched gives back what was fetched for a request.

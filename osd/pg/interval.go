@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
@@ -125,6 +126,7 @@ func (p *PG) changedInterval(old *osdmap.Mapping, oldPool *osdmap.Pool) bool {
 
 func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 	h, e := &p.info.History, p.osdmap.Epoch
+	stays := !gap && old.ActingPrimary == p.env.Whoami && p.mapping.ActingPrimary == p.env.Whoami
 	h.SameIntervalSince = e
 	if gap || !slices.Equal(p.mapping.Up, old.Up) || p.mapping.UpPrimary != old.UpPrimary {
 		h.SameUpSince = e
@@ -136,10 +138,8 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 		h.LastEpochSplit = e
 	}
 	p.dropWatches()
-	p.dropWaiting()
+	p.dropWaiting(stays)
 	p.forgetScrubs()
-	p.dropReplies()
-	p.dropRecovery()
 	p.role, p.peering = roleStray, peering{}
 	p.untold, p.nextLease = nil, time.Time{}
 	p.wantTemp, p.heard, p.refusing = nil, false, false
@@ -245,30 +245,38 @@ func (p *PG) State() msg.PGState {
 	return s | p.recoveryState() | p.scrub.stateOf()
 }
 
-// dropWaiting forgets all requests that wait; their clients send them again.
-func (p *PG) dropWaiting() {
+// dropWaiting forgets all requests that wait, and what was to be answered. Of
+// clients that see another primary in their maps each is sent again. One that
+// stays the primary says so: clients hold back what they have not heard of, and
+// send it when it goes on.
+func (p *PG) dropWaiting(stays bool) {
+	drop := p.drop
+	if stays {
+		drop = p.backoff
+	}
 	for _, o := range p.objects.byID {
 		if o.fetching != nil {
-			p.endFetch(o)
+			p.endFetch(o, drop)
 		}
 		for _, r := range o.waiting {
-			p.drop(r)
+			drop(r)
 		}
 		o.waiting = nil
 	}
-	p.dropHeld(nil)
-	for _, r := range p.lagging {
-		p.drop(r)
+	p.dropHeld(nil, drop)
+	held := append(p.lagging, p.inactive...)
+	p.lagging, p.inactive = nil, nil
+	for _, r := range held {
+		drop(r)
 	}
-	p.lagging = nil
-	// What is under way to the disk may still be answered: it will be durable,
-	// here, and a client that sends it again gets the answer from the log. In an
-	// interval of another primary it must not be said.
+	p.dropRecovery(drop)
+	p.dropReplies(stays)
+	// What is under way to the disk may still be answered if there is no other
+	// copy: it will be durable, here, and a client that sends it again gets the
+	// answer from the log. In an interval of another primary it must not be said.
 	if p.mapping.ActingPrimary != p.env.Whoami {
 		for _, f := range p.flights {
-			for i := range f.held {
-				f.held[i].Body.Payload().Release()
-			}
+			releaseSends(f.held)
 			f.held = nil
 		}
 		p.forgetContexts()
@@ -276,18 +284,15 @@ func (p *PG) dropWaiting() {
 }
 
 // backoff tells a client to hold back requests to this group until it hears
-// more, and drops the request: the client will send it again.
+// more, and drops the request: the client will send it again. Another OSD's are
+// kept.
 func (p *PG) backoff(r *Request) {
-	if p.env.Config.BackoffOnInactive {
-		if p.backoffs == nil {
-			p.backoffs = map[*Session]uint64{}
-		}
-		if _, ok := p.backoffs[r.Session]; !ok {
-			id := p.env.nextBackoff()
-			p.backoffs[r.Session] = id
-			p.sendBackoff(r.Session, msg.BackoffBlock, id)
-		}
+	if r.Session.Name.Type == entity.OSD && r.Stage != StageDone {
+		r.Stage = StageWaitPG
+		p.inactive = append(p.inactive, r)
+		return
 	}
+	p.block(r.Session)
 	p.drop(r)
 }
 
@@ -296,6 +301,21 @@ func (p *PG) backoff(r *Request) {
 func (e *Env) nextBackoff() uint64 {
 	e.backoffs++
 	return e.backoffs*uint64(max(e.Shards, 1)) + uint64(e.Shard)
+}
+
+// block tells a client to hold back.
+func (p *PG) block(s *Session) {
+	if !p.env.Config.BackoffOnInactive || s.Name.Type == entity.OSD {
+		return
+	}
+	if p.backoffs == nil {
+		p.backoffs = map[*Session]uint64{}
+	}
+	if _, ok := p.backoffs[s]; !ok {
+		id := p.env.nextBackoff()
+		p.backoffs[s] = id
+		p.sendBackoff(s, msg.BackoffBlock, id)
+	}
 }
 
 func (p *PG) sendBackoff(to *Session, what uint8, id uint64) {
@@ -312,12 +332,16 @@ func (p *PG) unblock() {
 		p.sendBackoff(s, msg.BackoffUnblock, p.backoffs[s])
 	}
 	clear(p.backoffs)
+	for _, r := range p.inactive {
+		p.env.Requeue(r)
+	}
+	p.inactive = nil
 }
 
 // remove begins to take a group away whose pool is gone.
 func (p *PG) remove(now time.Time) {
 	p.dropWatches()
-	p.dropWaiting()
+	p.dropWaiting(false)
 	p.forgetScrubs()
 	p.forgetContexts()
 	clear(p.backoffs)
@@ -331,7 +355,7 @@ func (p *PG) remove(now time.Time) {
 
 // removeStray begins to take a copy away that is not needed any more.
 func (p *PG) removeStray(now time.Time) {
-	p.dropWaiting()
+	p.dropWaiting(false)
 	p.forgetContexts()
 	p.role = roleGone
 	p.stopTrim(now)
@@ -345,8 +369,6 @@ const removedKey = "gone"
 // beginRemoval notes first that what is here is not to be believed.
 func (p *PG) beginRemoval() {
 	p.removal = object.MinID
-	p.dropReplies()
-	p.dropRecovery()
 	p.peering, p.untold = peering{}, nil
 	for _, m := range p.deferred {
 		m.Release()

@@ -179,6 +179,7 @@ type PG struct {
 	refusers  map[int32]uint32 // OSDs that do, by when they came up
 	promises  []promise
 	nextLease time.Time  // when to ask for promises again
+	inactive  []*Request // of other OSDs, until it serves
 	lagging   []*Request // wait for promises
 	untold    []untold
 	deferred  []*FromPeer // wait until the group has been split
@@ -673,7 +674,7 @@ func (p *PG) fail(err error) {
 
 func (p *PG) onSessionClosed(s *Session) {
 	delete(p.backoffs, s)
-	p.dropHeld(s)
+	p.dropHeld(s, p.drop)
 	gone := func(r *Request) bool {
 		if r.Session == s {
 			p.drop(r)
@@ -681,6 +682,7 @@ func (p *PG) onSessionClosed(s *Session) {
 		return r.Session == s
 	}
 	p.lagging = slices.DeleteFunc(p.lagging, gone)
+	p.inactive = slices.DeleteFunc(p.inactive, gone)
 	for o, l := range p.recovery.waiting {
 		if l = slices.DeleteFunc(l, gone); len(l) == 0 {
 			delete(p.recovery.waiting, o)
@@ -759,8 +761,10 @@ func (p *PG) Requests(f func(*Request)) {
 	for _, o := range p.fetches {
 		f(o.fetching.req)
 	}
-	for _, r := range p.lagging {
-		f(r)
+	for _, list := range [][]*Request{p.lagging, p.inactive} {
+		for _, r := range list {
+			f(r)
+		}
 	}
 	for _, l := range p.recovery.waiting {
 		for _, r := range l {

@@ -367,12 +367,12 @@ func (p *PG) mayWrite(r *Request) bool {
 	return err == nil && (n.mayWrite() || r.Op.Flags&msg.FlagRWOrdered != 0)
 }
 
-// dropRecovery gives up what is under way; requests that wait are sent again.
-func (p *PG) dropRecovery() {
+// dropRecovery gives up what is under way, with the requests that wait.
+func (p *PG) dropRecovery(drop func(*Request)) {
 	r := &p.recovery
 	for _, list := range r.waiting {
 		for _, q := range list {
-			p.drop(q)
+			drop(q)
 		}
 	}
 	for _, m := range r.moves {

@@ -3,6 +3,7 @@ package pg
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -303,7 +304,7 @@ func (p *PG) settleFlights(now time.Time) {
 // dropReplies forgets what is to be answered when members have it that are none
 // any more. The log knows the requests; who sends one again is answered when the
 // members of now have it.
-func (p *PG) dropReplies() {
+func (p *PG) dropReplies(stays bool) {
 	for _, f := range p.flights {
 		if len(f.peers) == 0 {
 			continue
@@ -311,6 +312,11 @@ func (p *PG) dropReplies() {
 		f.peers = nil
 		releaseSends(f.replies)
 		releaseSends(f.held)
+		if stays {
+			for _, s := range slices.Concat(f.replies, f.held) {
+				p.block(s.To)
+			}
+		}
 		f.replies, f.held = nil, nil
 	}
 }

@@ -572,14 +572,14 @@ func (p *PG) forgetIdle() {
 }
 
 // dropHeld forgets the requests of a session, or all if it is nil.
-func (p *PG) dropHeld(session *Session) {
+func (p *PG) dropHeld(session *Session, drop func(*Request)) {
 	r := p.scrub.run
 	if r == nil {
 		return
 	}
 	r.held = slices.DeleteFunc(r.held, func(q *Request) bool {
 		if session == nil || q.Session == session {
-			p.drop(q)
+			drop(q)
 			return true
 		}
 		return false
