@@ -113,6 +113,7 @@ func (o *OSD) makeReport(answers []Answer) *msg.OSDReport {
 		r.Stat.SlowOps += uint32(a.Slow)
 		requests += a.Requests
 		r.Stat.ReadErrors += a.Errors
+		r.Stat.ShardsRepaired += a.Repaired
 		r.Stat.OldestSlowOp = max(r.Stat.OldestSlowOp, a.Oldest)
 		for pool, s := range a.Usage {
 			t := usage[pool]

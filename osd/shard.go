@@ -91,6 +91,7 @@ type Answer struct {
 	Requests int // all that are under way
 	Oldest   time.Duration
 	Errors   uint64             // reads that the store failed
+	Repaired uint64             // objects here that were replaced by other copies
 	Usage    map[int64]pg.Stats // by pool
 	Removing int                // groups of pools that are gone and are still there
 	Peers    []int32            // OSDs with which the groups served here are shared
@@ -683,7 +684,7 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 	switch in.About {
 	case AboutStats:
 		a.Count = len(s.groups)
-		a.Errors = s.env.ReadErrors
+		a.Errors, a.Repaired = s.env.ReadErrors, s.env.Repaired
 		a.Usage = map[int64]pg.Stats{}
 		a.Requests, a.Slow, a.Oldest = s.slow(now)
 		for _, id := range s.ids() {

@@ -378,6 +378,10 @@ func (p *PG) execute(now time.Time, r *Request, o *objectContext, n *nature) {
 	if errors.Is(err, objstore.ErrIO) {
 		p.env.ReadErrors++
 		p.note(NoteCluster, "medium error in "+r.Op.String(), err)
+		if p.healRead(now, r, o) {
+			x.abandon()
+			return
+		}
 	}
 	switch {
 	case !writes:

@@ -27,21 +27,24 @@ import (
 // The client appends tokens to objects, each at most once, and reads. What it was
 // told of must be there in every later read.
 type gang struct {
-	t     testing.TB
-	r     *rand.Rand
-	now   time.Time
-	maps  []*osdmap.Map // from first on
-	first uint32
-	osds  []*member
-	mail  map[[2]int32][]letter
-	tid   uint64
-	sess  *Session
-	open  map[uint64]*ask     // unanswered
-	acked map[string][]string // tokens by object, in the order of their acknowledgements
-	conf  *Config
-	trace []string
-	done  int
-	snaps object.SnapContext // of writes
+	t       testing.TB
+	r       *rand.Rand
+	now     time.Time
+	maps    []*osdmap.Map // from first on
+	first   uint32
+	osds    []*member
+	mail    map[[2]int32][]letter
+	tid     uint64
+	sess    *Session
+	open    map[uint64]*ask     // unanswered
+	acked   map[string][]string // tokens by object, in the order of their acknowledgements
+	conf    *Config
+	trace   []string
+	said    []string // in the cluster's log, while somebody listens: damage is meant
+	listens bool
+	sound   int // scrubs that found nothing
+	done    int
+	snaps   object.SnapContext // of writes
 }
 
 type letter struct {
@@ -213,8 +216,12 @@ func (g *gang) carryOut(n *member) {
 			g.answer(s)
 		}
 		g.send(n, r.Peers)
+		var refused []SubmitFailed
 		for _, w := range slices.Clone(r.Writes) {
-			if err := n.store.Submit(w.Txn, nil); err != nil {
+			if err := n.env.Store.Submit(w.Txn, nil); err != nil && g.listens {
+				refused = append(refused, SubmitFailed{Token: w.Token, Err: err})
+				continue
+			} else if err != nil {
 				g.fail("osd.%d: %v", n.id, err)
 			}
 			g.send(n, w.Peers)
@@ -225,7 +232,14 @@ func (g *gang) carryOut(n *member) {
 		}
 		for _, note := range r.Notes {
 			g.log("  osd.%d: %s %v", n.id, note.Text, note.Err)
-			if note.Level == NoteCluster {
+			if note.Level == NoteClusterDebug && strings.Contains(note.Text, " ok") {
+				g.sound++
+			}
+			if g.listens {
+				if note.Level >= NoteClusterWarn {
+					g.said = append(g.said, note.Text)
+				}
+			} else if note.Level == NoteCluster {
 				g.fail("osd.%d: %s: %v", n.id, note.Text, note.Err)
 			}
 		}
@@ -244,6 +258,10 @@ func (g *gang) carryOut(n *member) {
 					m.PGTemp[gangPG.PG] = w.Acting
 				}
 			})
+		}
+		if len(refused) > 0 {
+			n.pg.Step(g.now, refused[0]) // there is never more than one at a time
+			continue
 		}
 		if len(n.verdicts) > 0 && n.pg != nil {
 			v := n.verdicts[0]
@@ -610,7 +628,12 @@ func (g *gang) heal() {
 			}
 			g.now = g.now.Add(time.Second)
 			for _, n := range g.osds {
-				if n.pg != nil {
+				if n.pg == nil {
+					continue
+				}
+				g.step(n, Tick{})
+				// A map of a chunk takes many.
+				for at := n.pg.scrub.next; !at.IsZero() && !g.now.Before(at); at = n.pg.scrub.next {
 					g.step(n, Tick{})
 				}
 			}

@@ -586,6 +586,7 @@ func (p *PG) announce(now time.Time) {
 		p.note(NoteInfo, "is "+s.String(), nil)
 		p.stamps.enter(now, p.Epoch(), s)
 		p.changed = true
+		p.checkScrub(now)
 	}
 }
 

@@ -25,7 +25,7 @@ const (
 	PeerLease    PeerKind = 8 // (MOSDPGLease)
 	PeerLeaseAck PeerKind = 9 // (MOSDPGLeaseAck)
 
-	// From here on recovery's, from PeerScrub on scrub's.
+	// From here on recovery's, from PeerScrubReserve on scrub's.
 	PeerPush      PeerKind = 16 // parts of objects (MOSDPGPush)
 	PeerPushReply PeerKind = 17
 	PeerPull      PeerKind = 18
@@ -35,13 +35,24 @@ const (
 	PeerDrop      PeerKind = 22 // objects that must not be there (MOSDPGBackfillRemove)
 	PeerDropped   PeerKind = 23
 	PeerFill      PeerKind = 24 // how far the copy is filled; of it: it is complete (MOSDPGBackfill)
-	PeerScrub     PeerKind = 32
+
+	PeerScrubReserve PeerKind = 32 // (MOSDScrubReserve)
+	PeerScrubGrant   PeerKind = 33
+	PeerScrubReject  PeerKind = 34
+	PeerScrubRelease PeerKind = 35
+	PeerScrubAsk     PeerKind = 36 // for a map of a chunk (MOSDRepScrub)
+	PeerScrubMap     PeerKind = 37 // (MOSDRepScrubMap)
+	PeerScrubDone    PeerKind = 38 // this came of it
+	PeerScrubDamaged PeerKind = 39 // these copies are to be replaced
 )
 
 var peerKindNames = map[PeerKind]string{
 	PeerQuery: "pg_query", PeerNotify: "pg_notify", PeerLog: "pg_log", PeerInfo: "pg_info", PeerRemove: "pg_remove",
 	PeerOp: "osd_repop", PeerOpReply: "osd_repop_reply", PeerLease: "pg_lease", PeerLeaseAck: "pg_lease_ack",
-	PeerPush: "pg_push", PeerPushReply: "pg_push_reply", PeerPull: "pg_pull", PeerPlace: "pg_place", PeerScan: "pg_scan", PeerInterval: "pg_interval", PeerDrop: "pg_drop", PeerDropped: "pg_dropped", PeerFill: "pg_fill", PeerScrub: "pg_scrub",
+	PeerPush: "pg_push", PeerPushReply: "pg_push_reply", PeerPull: "pg_pull", PeerPlace: "pg_place", PeerScan: "pg_scan", PeerInterval: "pg_interval", PeerDrop: "pg_drop", PeerDropped: "pg_dropped", PeerFill: "pg_fill",
+	PeerScrubReserve: "scrub_reserve_request", PeerScrubGrant: "scrub_reserve_grant", PeerScrubReject: "scrub_reserve_reject",
+	PeerScrubRelease: "scrub_reserve_release", PeerScrubAsk: "rep_scrub", PeerScrubMap: "rep_scrubmap", PeerScrubDone: "scrub_done",
+	PeerScrubDamaged: "scrub_damaged",
 }
 
 func (k PeerKind) String() string {

@@ -31,6 +31,9 @@ type Env struct {
 	Full bool
 	// ReadErrors counts what the store could not read.
 	ReadErrors uint64
+	// Repaired counts the objects of primaries here that were replaced by other
+	// copies.
+	Repaired uint64
 	// Shard is which of the daemon's Shards loops this is.
 	Shard, Shards int
 	// Slots are those of the daemon's scrubs; nil: one of its own.
@@ -608,7 +611,8 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		panic(fmt.Sprintf("BUG: pg %v: transaction %d refused, newest is %d", p.id, in.Token, p.nextToken))
 	}
 	f := p.flights[n]
-	if f.theirs != 0 && errors.Is(in.Err, objstore.ErrNoSpace) {
+	rotten := errors.Is(in.Err, objstore.ErrIO)
+	if f.theirs != 0 && (rotten || errors.Is(in.Err, objstore.ErrNoSpace)) {
 		p.flights = p.flights[:n]
 		p.nextToken--
 		p.info = f.undo.info
@@ -623,8 +627,10 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		f.refused(now, in.Err)
 		return
 	}
-	if !errors.Is(in.Err, objstore.ErrNoSpace) || f.must {
-		// Nothing but the lack of room is a reason to refuse what we made.
+	// What is to be changed in part cannot be read: that can be mended.
+	rotten = rotten && f.req != nil
+	if !errors.Is(in.Err, objstore.ErrNoSpace) && !rotten || f.must {
+		// There is no other reason to refuse what we made.
 		p.fail(fmt.Errorf("pg %v: transaction refused: %w", p.id, in.Err))
 		return
 	}
@@ -660,7 +666,15 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		p.keepWatches(now, f.undo.object.object)
 		return
 	}
-	p.note(NoteCluster, "no space for a write", in.Err)
+	if rotten {
+		p.env.ReadErrors++
+		p.note(NoteCluster, "medium error in "+f.req.Op.String(), in.Err)
+		if p.healWrite(now, f.req, f.undo.object.object) {
+			return
+		}
+	} else {
+		p.note(NoteCluster, "no space for a write", in.Err)
+	}
 	p.refuse(f.req, in.Err)
 }
 

@@ -46,6 +46,9 @@ type repair struct {
 	moves   map[moveKey]*move
 	// failed are the OSDs that could not give an object.
 	failed map[object.ID]map[int32]bool
+	// whole are objects that must travel as a whole: what is there of other versions
+	// of them may be damaged too.
+	whole map[object.ID]bool
 
 	stage  stage
 	fills  bool // the stage is that of a backfill
@@ -128,7 +131,8 @@ func (p *PG) waitFor(now time.Time, head object.ID, r *Request) {
 func (p *PG) sources(o object.ID, need object.Version) (list []int32) {
 	for _, osd := range sortedOSDs(p.peering.peers) {
 		q := p.peering.peers[osd]
-		if q.known && !q.missing.Has(o) && q.from.Compare(need) >= 0 && o.Compare(q.info.LastBackfill) <= 0 &&
+		// Who has been activated gets everything since.
+		if q.known && !q.missing.Has(o) && (q.started || q.from.Compare(need) >= 0) && o.Compare(q.info.LastBackfill) <= 0 &&
 			p.osdmap.IsUp(osd) && !p.recovery.failed[o][osd] {
 			list = append(list, osd)
 		}

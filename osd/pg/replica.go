@@ -120,6 +120,8 @@ func (p *PG) peerMessage(now time.Time, m *FromPeer) error {
 		}
 	case PeerPush, PeerPushReply, PeerPull, PeerPlace, PeerScan, PeerInterval, PeerDrop, PeerDropped, PeerFill:
 		return p.recoveryMessage(now, m)
+	case PeerScrubReserve, PeerScrubGrant, PeerScrubReject, PeerScrubRelease, PeerScrubAsk, PeerScrubMap, PeerScrubDone, PeerScrubDamaged:
+		return p.scrubMessage(now, m)
 	default:
 		return errno.EOPNOTSUPP
 	}

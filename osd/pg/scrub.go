@@ -20,7 +20,8 @@ import (
 // and what becomes of the group meanwhile.
 //
 //	stage     waits for                         goes on to
-//	idle      time, or a command                reading
+//	idle      time, or a command                reserving
+//	reserving a slot of each other member       reading
 //	reading   our own copy of the chunk (ticks),
 //	          and those of others               compares; then pause, or the end
 //	pause     osd_scrub_sleep                   reading
@@ -56,8 +57,12 @@ type scrubber struct {
 	run     *scrubRun
 	next    time.Time // when to go on; zero: what it waits for comes as an event
 	failed  bool      // a repair has not helped
-	// repairing: copies are being replaced; a scrub is to follow.
-	repairing bool
+	// repairing: copies are being replaced. A scrub is to follow if recheck is set.
+	repairing, recheck bool
+	unblock            bool // clients are to hear when they have been
+	// healed are objects that were replaced in this interval, at which version.
+	healed  map[object.ID]object.Version
+	serving scrubServing
 }
 
 // scrubRun is a scrub under way.
@@ -68,6 +73,9 @@ type scrubRun struct {
 	onError      bool // a shallow one: if it finds errors, a deep one that repairs follows
 	check        bool
 	began        time.Time
+	reserved     map[int32]bool // the other members, and whether they have granted a slot
+	begun        bool           // all have
+	seq          uint64         // of the newest request for maps
 
 	begin, end object.ID // the chunk; equal between chunks
 	preempted  int       // how often it was begun again
@@ -127,10 +135,26 @@ func (p *PG) onScrub(now time.Time, in Scrub) {
 // checkScrub looks anew at whether the group may be scrubbed, and when.
 func (p *PG) checkScrub(now time.Time) {
 	s := &p.scrub
+	if !p.isPrimary() {
+		return
+	}
 	if !p.scrubbable() {
 		p.endScrub(now)
 		s.next = time.Time{}
 		return
+	}
+	if s.repairing {
+		// All copies have been replaced.
+		s.repairing, p.recovery.whole = false, nil
+		if s.unblock {
+			s.unblock = false
+			p.unblock()
+		}
+		if s.recheck {
+			s.recheck, s.check = false, true
+			s.asked = max(s.asked, ScrubDeep)
+		}
+		p.scrubChanged(now)
 	}
 	noShallow, noDeep := p.forbidden()
 	if r := s.run; r != nil {
@@ -164,6 +188,8 @@ func (p *PG) scrubTick(now time.Time) {
 		return
 	}
 	switch {
+	case s.serving.builder != nil:
+		p.serveScrub(now)
 	case s.run == nil:
 		p.tryScrub(now)
 	case s.run.reading():
@@ -176,6 +202,10 @@ func (p *PG) scrubTick(now time.Time) {
 // tryScrub begins a scrub if it may be now.
 func (p *PG) tryScrub(now time.Time) {
 	s := &p.scrub
+	if !p.scrubbable() {
+		s.next = time.Time{}
+		return
+	}
 	r := &scrubRun{asked: s.asked != 0, check: s.check, began: now}
 	if r.asked {
 		r.repair = s.asked == ScrubRepair
@@ -184,20 +214,34 @@ func (p *PG) tryScrub(now time.Time) {
 		return
 	}
 	if !p.env.scrubSlots().Take() {
-		s.next = now.Add(scrubRetryDue)
-		if r.asked {
-			s.next = now.Add(scrubRetryAsked)
-		}
+		p.retryScrub(now, r.asked)
 		return
 	}
-	s.asked, s.check, s.run, s.results = 0, false, r, new(scrub.Results)
-	r.checker = scrub.NewChecker(r.mode(), p.id, scrubFormat{})
+	s.asked, s.check, s.run, s.next = 0, false, r, time.Time{}
 	r.begin = object.MinID
 	r.end = r.begin
-	s.next = now
-	p.say(NoteClusterDebug, "%v %s starts", p.id, r.mode())
+	if !p.reserveScrub(r) {
+		p.beginScrub(now)
+	}
 	p.scrubChanged(now)
 	p.checkTrim(now) // which waits now
+}
+
+// retryScrub sets when to try again to begin a scrub.
+func (p *PG) retryScrub(now time.Time, asked bool) {
+	p.scrub.next = now.Add(scrubRetryDue)
+	if asked {
+		p.scrub.next = now.Add(scrubRetryAsked)
+	}
+}
+
+// beginScrub begins with the first chunk.
+func (p *PG) beginScrub(now time.Time) {
+	s := &p.scrub
+	r := s.run
+	r.begun, s.results, s.next = true, new(scrub.Results), now
+	r.checker = scrub.NewChecker(r.mode(), p.id, scrubFormat{})
+	p.say(NoteClusterDebug, "%v %s starts", p.id, r.mode())
 }
 
 // planScrub says how a scrub is to be that nobody has asked for, or sets when to
@@ -243,6 +287,7 @@ func (p *PG) scrubChunk(now time.Time) {
 	r.end = end
 	r.builder = scrub.NewBuilder(p.env.Store, p.coll, r.begin, r.end, r.deep, o.Limits, notClients)
 	r.maps = []scrub.Copy{{OSD: p.env.Whoami}}
+	p.askScrubMaps(r)
 	s.next = now
 }
 
@@ -260,7 +305,12 @@ func (p *PG) scrubRead(now time.Time) {
 		r.maps[0].Map, r.builder = r.builder.Map(), nil
 	}
 	p.scrub.next = time.Time{}
-	for _, k := range r.maps {
+	p.scrubGather(now)
+}
+
+// scrubGather goes on when all maps of the chunk are there.
+func (p *PG) scrubGather(now time.Time) {
+	for _, k := range p.scrub.run.maps {
 		if k.Map == nil {
 			return
 		}
@@ -325,12 +375,13 @@ func (p *PG) countOmaps(r *scrubRun, c *scrub.Comparison, o *scrub.Options) {
 func (p *PG) finishScrub(now time.Time) {
 	s := &p.scrub
 	r, rec := s.run, &s.record
+	r.asked = false // it is done
 	if r.auto && len(r.fixes) > p.env.Config.Scrub.AutoRepairMost {
 		r.repair = false // too much, for nobody to have a look first
 	}
 	again := r.onError && len(r.fixes) > 0 && len(r.fixes) <= p.env.Config.Scrub.AutoRepairMost
 	p.compareSums(r)
-	repaired := p.repair(r)
+	repaired := p.repair(now, r)
 	p.sayResult(r)
 	rec.Last, rec.Stamp = p.info.LastUpdate, now
 	if r.deep {
@@ -343,6 +394,7 @@ func (p *PG) finishScrub(now time.Time) {
 		// only together.
 		r.shallow, r.deepErrors = 0, 0
 	case repaired:
+		s.recheck = true
 	case r.shallow+r.deepErrors > 0:
 		s.failed = true
 	}
@@ -365,14 +417,16 @@ func (p *PG) finishScrub(now time.Time) {
 		s.results = new(scrub.Results)
 		p.forgetIdle()
 	}
-	r.asked = false // it is done
 	p.endScrub(now)
 	if again {
 		s.asked = ScrubRepair
 	}
 	txn := new(objstore.Txn)
 	p.writeScrub(txn)
-	p.submit(txn, nil, nil, object.Version{}, undo{})
+	p.submitLocal(txn)
+	for _, o := range p.others() {
+		p.tell(o, PeerScrubDone, &s.record)
+	}
 	p.checkScrub(now)
 }
 
@@ -400,16 +454,6 @@ func (p *PG) compareSums(r *scrubRun) {
 	}
 }
 
-// repair replaces the copies that are wrong. It reports whether some are being
-// replaced.
-func (p *PG) repair(r *scrubRun) bool {
-	if len(r.fixes) == 0 {
-		return false
-	}
-	p.say(NoteCluster, "%v %s %d missing, %d inconsistent objects", p.id, r.mode(), r.missing, r.inconsistent)
-	return false
-}
-
 // sayResult puts the outcome in the cluster's log.
 func (p *PG) sayResult(r *scrubRun) {
 	level, text := NoteClusterDebug, "ok"
@@ -433,9 +477,11 @@ func (p *PG) say(level NoteLevel, format string, args ...any) {
 // endScrub ends the scrub under way, if there is one, and gives back what it
 // held.
 func (p *PG) endScrub(now time.Time) {
+	r := p.scrub.run
 	if !p.dropScrub() {
 		return
 	}
+	p.releaseScrub(r)
 	p.scrubChanged(now)
 	if p.role == roleActive {
 		p.checkTrim(now) // which waited
@@ -470,7 +516,9 @@ func (p *PG) dropScrub() bool {
 // forgetScrubs forgets what belongs to an interval that is over.
 func (p *PG) forgetScrubs() {
 	p.dropScrub()
-	p.scrub.results, p.scrub.next, p.scrub.repairing = nil, time.Time{}, false
+	p.stopServing()
+	p.scrub.results, p.scrub.next = nil, time.Time{}
+	p.scrub.repairing, p.scrub.recheck, p.scrub.unblock, p.scrub.healed = false, false, false, nil
 	if p.mapping.ActingPrimary != p.env.Whoami {
 		p.scrub.asked, p.scrub.check = 0, false
 	}
@@ -507,6 +555,7 @@ func (p *PG) scrubSees(id object.ID) {
 	if r == nil || !r.reading() || !scrub.Touches(id, r.begin, r.end) {
 		return
 	}
+	// Answers that are on their way are of another number.
 	r.end, r.builder, r.maps = r.begin, nil, nil
 	r.preempted++
 	p.scrub.next = r.began
@@ -546,7 +595,7 @@ func (p *PG) checkScrubState() {
 		panic(fmt.Sprintf("BUG: pg %v: scrubs [%v,%v)", p.id, r.begin, r.end))
 	case r.reading() != (r.maps != nil), !r.reading() && r.builder != nil:
 		panic(fmt.Sprintf("BUG: pg %v: scrubs [%v,%v) with %d maps, builder %v, %d held", p.id, r.begin, r.end, len(r.maps), r.builder != nil, len(r.held)))
-	case s.next.IsZero() && (r.builder != nil || !r.reading()):
+	case s.next.IsZero() && r.begun && (r.builder != nil || !r.reading()):
 		panic(fmt.Sprintf("BUG: pg %v: a scrub waits for nothing", p.id))
 	}
 }

@@ -22,9 +22,14 @@ import (
 // scrubWorld is a world that keeps what is said in the cluster's log.
 func scrubWorld(t testing.TB) *world {
 	w := newWorld(t)
-	w.changeMap(func(m *osdmap.Map) { m.Pools[testPool].Flags &^= osdmap.PoolFlagNoScrub | osdmap.PoolFlagNoDeepScrub })
+	w.changeMap(allowScrubs)
 	w.setScrub(func(o *scrub.Options) { o.DeepRandomize = 0 })
 	return w
+}
+
+// allowScrubs lets groups be scrubbed when it is time to.
+func allowScrubs(m *osdmap.Map) {
+	m.Pools[testPool].Flags &^= osdmap.PoolFlagNoScrub | osdmap.PoolFlagNoDeepScrub
 }
 
 func (w *world) setScrub(change func(*scrub.Options)) {

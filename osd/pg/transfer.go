@@ -60,7 +60,7 @@ func (p *PG) recover(now time.Time, o object.ID) bool {
 		if len(from) == 0 {
 			return true
 		}
-		m := &move{id: o, version: item.Need, osd: from[0], pull: true}
+		m := &move{id: o, version: item.Need, osd: from[0], pull: true, alone: p.recovery.whole[o]}
 		if !p.beginMove(now, m) {
 			return false
 		}
@@ -82,7 +82,7 @@ func (p *PG) recover(now time.Time, o object.ID) bool {
 		}
 		p.push(now, m, func(s object.SnapID) bool {
 			id := o.Head().At(s)
-			return !q.missing.Has(id) && id.Compare(q.info.LastBackfill) <= 0
+			return !q.missing.Has(id) && id.Compare(q.info.LastBackfill) <= 0 && !p.recovery.whole[o]
 		})
 	}
 	return true
