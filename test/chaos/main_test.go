@@ -114,10 +114,15 @@ func (c *crew) wait(t *testing.T) {
 // wait waits for an event of a load that must come.
 func wait(t *testing.T, ch <-chan struct{}, what string) {
 	t.Helper()
+	waitWithin(t, ch, patience, what)
+}
+
+func waitWithin(t *testing.T, ch <-chan struct{}, limit time.Duration, what string) {
+	t.Helper()
 	select {
 	case <-ch:
-	case <-time.After(patience):
-		t.Fatalf("no %s within %v", what, patience)
+	case <-time.After(limit):
+		t.Fatalf("no %s within %v", what, limit)
 	}
 }
 
