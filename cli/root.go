@@ -50,6 +50,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUp(), newDown(), newStatus(), newDaemon("mon"), newDaemon("osd"), newMgr(), newBootstrap(), newToken(), newJoin(), crushcmd.New(), nbdcmd.New(), radoscmd.New(), rbdcmd.New(), storecmd.New())
+	root.AddCommand(newUp(), newDown(), newStatus(), newDaemon("mon"), newDaemon("osd"), newMgr(), newBootstrap(), newToken(), newJoin(), newRemove(), crushcmd.New(), nbdcmd.New(), radoscmd.New(), rbdcmd.New(), storecmd.New())
 	return root
 }

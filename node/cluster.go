@@ -295,13 +295,17 @@ func (c *Cluster) identify(o Options) (changed bool, err error) {
 		}
 	}
 	if n < len(id.OSDs) {
-		return false, fmt.Errorf("--osds %d: %s has %d OSDs, and none of them may be left out", n, c.dir.Path, len(id.OSDs))
+		return false, fmt.Errorf("--osds %d: %s has %d OSDs; to remove one: pulpo remove osd.N", n, c.dir.Path, len(id.OSDs))
 	}
-	if len(id.OSDs) > 0 && n > len(id.OSDs) {
-		return false, fmt.Errorf("--osds %d: %s has %d OSDs; more of them would take over placement groups whose data cannot be moved yet", n, c.dir.Path, len(id.OSDs))
+	if n > len(id.OSDs) && len(id.Mons) == 0 {
+		return false, fmt.Errorf("--osds %d: %s is a part of a cluster; to add an OSD: pulpo join", n, c.dir.Path)
 	}
 	for i := len(id.OSDs); i < n; i++ {
-		id.OSDs = append(id.OSDs, OSDEntry{ID: int32(i), UUID: newUUID().String()})
+		e := OSDEntry{ID: int32(i), UUID: newUUID().String()}
+		if id.Ready {
+			e.ID = unnumbered // others may have come in other directories
+		}
+		id.OSDs = append(id.OSDs, e)
 		changed = true
 	}
 	return changed, nil
@@ -407,13 +411,70 @@ func (c *Cluster) startOSDs(ctx context.Context, o Options) error {
 	if err := c.makeOSDs(ctx, o); err != nil {
 		return err
 	}
+	there, err := c.members(ctx)
+	if err != nil {
+		return err
+	}
 	errs := make([]error, len(c.id.OSDs))
 	var wg sync.WaitGroup
 	for i, e := range c.id.OSDs {
+		if there != nil && !there[e.UUID] {
+			c.log.Warn("an OSD is not of the cluster any more; to delete what is left of it: pulpo remove", "osd", e.ID, "dir", c.dir.Path)
+			continue
+		}
 		wg.Go(func() { errs[i] = c.startOSD(ctx, e) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// members are the uuids of the cluster's OSDs; nil if they are not all in the map
+// yet, or no monitor is here to tell.
+func (c *Cluster) members(ctx context.Context) (map[string]bool, error) {
+	if !c.id.Ready || len(c.id.Mons) == 0 {
+		return nil, nil
+	}
+	var m struct {
+		OSDs []struct {
+			UUID string `json:"uuid"`
+		} `json:"osds"`
+	}
+	if err := c.ask(ctx, "osd dump", &m); err != nil {
+		return nil, err
+	}
+	all := map[string]bool{}
+	for _, o := range m.OSDs {
+		all[o.UUID] = true
+	}
+	return all, nil
+}
+
+// unnumbered is the id of an OSD before the monitors have given it one.
+const unnumbered = -1
+
+// numberOSDs has the monitors give ids to the OSDs that have none.
+func (c *Cluster) numberOSDs(ctx context.Context) error {
+	for i := range c.id.OSDs {
+		e := &c.id.OSDs[i]
+		if e.ID != unnumbered {
+			continue
+		}
+		var made struct {
+			ID *int32 `json:"osdid"`
+		}
+		out, err := c.monCommand(ctx, "osd new", map[string]any{"uuid": e.UUID, "format": "json"})
+		if err == nil {
+			err = json.Unmarshal(out, &made)
+		}
+		if err == nil && made.ID == nil {
+			err = fmt.Errorf("osd new: %q", out)
+		}
+		if err != nil {
+			return err
+		}
+		e.ID = *made.ID
+	}
+	return nil
 }
 
 func (c *Cluster) startOSD(ctx context.Context, e OSDEntry) error {
@@ -429,6 +490,9 @@ func (c *Cluster) startOSD(ctx context.Context, e OSDEntry) error {
 
 // makeOSDs makes the stores and the accounts of new OSDs.
 func (c *Cluster) makeOSDs(ctx context.Context, o Options) error {
+	if err := c.numberOSDs(ctx); err != nil {
+		return err
+	}
 	errs := make([]error, len(c.id.OSDs))
 	fresh := false
 	size := c.storeSize(o)

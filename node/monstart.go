@@ -9,6 +9,7 @@ import (
 
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/metric"
+	"github.com/pulpo-storage/pulpo/mon"
 )
 
 // monDaemon is a monitor of a directory, with the manager that it plays.
@@ -65,7 +66,13 @@ func startMon(s *site, e MonEntry, ln net.Listener) (*monDaemon, error) {
 		Name: e.Name, FSID: s.fsid, Home: s.home(name), Seeds: seeds,
 		Listener: ln, Addrs: s.addrs(e.Port, 0), MgrListener: mgrLn, MgrAddrs: s.addrs(mgrPort, newNonce()), Mgr: e.Mgr,
 		AdminSocket: s.socketPath(name), MgrAdminSocket: s.socketPath("mgr." + e.Mgr), Options: s.id.Options, ReopenLog: s.reopenLog, Log: s.log.With("daemon", name),
-		Failed: func(err error) { s.failed(name, err) },
+		Failed: func(err error) {
+			if errors.Is(err, mon.ErrRemoved) {
+				s.ended(name)
+				return
+			}
+			s.failed(name, err)
+		},
 	})
 	if err != nil {
 		lock.Close()
