@@ -431,6 +431,10 @@ func (o *OSD) monMessage(now time.Time, body msg.Body) {
 		o.onMaps(now, m)
 	case *msg.OSDScrub:
 		o.onScrub(m)
+	case *msg.OSDForceRecovery:
+		for _, g := range m.PGs {
+			o.toShard(ShardOf(g, o.cfg.Shards), ForPG{object.SPG{PG: g, Shard: object.NoShard}, pg.Force{Backfill: m.Backfill, Cancel: m.Cancel}})
+		}
 	case *msg.OSDDownAck:
 		if o.state == StateStopping {
 			o.stopped()

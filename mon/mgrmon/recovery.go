@@ -1,8 +1,8 @@
 package mgrmon
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -84,13 +84,14 @@ func (s *Service) poolArgs(c *command.Call) ([]int64, command.Reply) {
 	return ids, command.Reply{}
 }
 
-// prioritize says of each group why there is nothing to do for it. OSDs cannot
-// be told to put groups first, so where there is something to do it is refused.
+// prioritize says of each group why there is nothing to do for it, and tells the
+// primaries of the others.
 func (s *Service) prioritize(pgs []object.PG, p *priority, words string, no errno.Errno) command.Reply {
-	slices.SortFunc(pgs, func(a, b object.PG) int { return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Seed, b.Seed)) })
+	slices.SortFunc(pgs, object.PG.Compare)
 	var say strings.Builder
 	say.WriteString(words)
-	wanted := 0
+	m := s.pgmap().m
+	by := map[int32][]object.PG{}
 	for _, pg := range slices.Compact(pgs) {
 		switch g := s.pgmap().group(pg); {
 		case g == nil:
@@ -102,11 +103,25 @@ func (s *Service) prioritize(pgs []object.PG, p *priority, words string, no errn
 			fmt.Fprintf(&say, "pg %v %s; ", pg, p.already)
 			no = errno.EINVAL
 		default:
-			wanted++
+			no = 0 // what was wrong with others has been said
+			if o := m.PGToUpActing(pg).ActingPrimary; m.IsUp(o) {
+				by[o] = append(by[o], pg)
+			}
 		}
 	}
-	if wanted > 0 {
-		return command.Fail(errno.EOPNOTSUPP, "%s is not supported: this release recovers groups in an order of its own", p.op)
+	for _, id := range slices.Sorted(maps.Keys(by)) {
+		o := s.pgmap().osds[id]
+		if o == nil || o.sess == nil {
+			fmt.Fprintf(&say, "osd.%d is not currently connected", id)
+			no = errno.EAGAIN
+			continue
+		}
+		s.h.Send(o.sess, &msg.OSDForceRecovery{PGs: by[id], Backfill: strings.HasSuffix(p.op, "backfill"), Cancel: strings.HasPrefix(p.op, "cancel")})
+		names := make([]string, len(by[id]))
+		for i, pg := range by[id] {
+			names[i] = pg.String()
+		}
+		fmt.Fprintf(&say, "instructing pg(s) [%s] on osd.%d to %s; ", strings.Join(names, ","), id, p.op)
 	}
 	return command.Reply{Errno: no, Status: say.String() + "\n"}
 }

@@ -1,6 +1,8 @@
 package mgrmon
 
 import (
+	"fmt"
+	"reflect"
 	"testing"
 
 	"github.com/pulpo-storage/pulpo/errno"
@@ -32,8 +34,19 @@ func TestPrioritize(t *testing.T) {
 	}
 	g := p.group(object.PG{Pool: 1, Seed: 0})
 	g.State = msg.PGActive | msg.PGDegraded
-	if r := w.run(`{"prefix":"pg force-recovery","pgid":["1.0"]}`); r.Errno != errno.EOPNOTSUPP {
+	primary := w.m.PGToUpActing(object.PG{Pool: 1}).ActingPrimary
+	sess := p.osds[primary].sess
+	p.osds[primary].sess = nil
+	if r := w.run(`{"prefix":"pg force-recovery","pgid":["1.0"]}`); r.Errno != errno.EAGAIN || r.Status != fmt.Sprintf("osd.%d is not currently connected\n", primary) {
 		t.Errorf("a degraded group: %v %q", r.Errno, r.Status)
+	}
+	p.osds[primary].sess = sess
+	w.sent = nil
+	if r := w.run(`{"prefix":"pg force-recovery","pgid":["1.0"]}`); r.Errno != 0 || r.Status != fmt.Sprintf("instructing pg(s) [1.0] on osd.%d to force-recovery; \n", primary) {
+		t.Errorf("a degraded group: %v %q", r.Errno, r.Status)
+	}
+	if len(w.sent) != 1 || !reflect.DeepEqual(w.sent[0].body, &msg.OSDForceRecovery{PGs: []object.PG{{Pool: 1}}}) {
+		t.Errorf("told %+v", w.sent)
 	}
 	g.State |= msg.PGForcedRecovery
 	if r := w.run(`{"prefix":"pg force-recovery","pgid":["1.0"]}`); r.Errno != errno.EINVAL || r.Status != "pg 1.0 recovery already forced; \n" {

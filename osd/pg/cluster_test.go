@@ -137,6 +137,9 @@ func (n *member) place(a PlaceAsk) {
 		list = n.places[a.Kind].Request(a.PG, a.Priority, true)
 	}
 	for _, v := range list {
+		if v.Item != gangPG {
+			continue
+		}
 		verdict := PlacePreempted
 		if v.Granted {
 			verdict = PlaceGranted

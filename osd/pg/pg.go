@@ -482,6 +482,8 @@ func (p *PG) Step(now time.Time, in Event) {
 		p.onFetched(now, &in)
 	case *FromPeer:
 		p.fromPeer(now, in)
+	case Force:
+		p.force(now, in)
 	case Place:
 		p.onPlace(now, in)
 	case BackoffAck:

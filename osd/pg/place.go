@@ -116,6 +116,9 @@ func (p *PG) priority(fills bool) int {
 func (p *PG) plan(_ time.Time) {
 	r := &p.recovery
 	some, fills := p.work()
+	if !some && p.recovered() {
+		clear(r.forced) // a wish is for this time
+	}
 	if r.stage != stageIdle && (!some || fills != r.fills) {
 		if len(r.units) > 0 || !some && len(r.moves) > 0 {
 			return // first what is under way
@@ -249,21 +252,30 @@ func (p *PG) dropPlaces(tell bool) {
 	r.places = nil
 }
 
-// Force lets the group go before others, or as all: what the logs say is missing,
-// or what is to be filled (force-recovery, force-backfill and their opposites).
-func (p *PG) force(now time.Time, fills, on bool) {
+// Force lets a group go before others, or as all: what the logs say is missing, or
+// what is to be filled (force-recovery, force-backfill and their opposites).
+type Force struct{ Backfill, Cancel bool }
+
+func (Force) event() {}
+
+func (p *PG) force(now time.Time, in Force) {
 	r := &p.recovery
+	if !p.isPrimary() || r.forced[in.Backfill] != in.Cancel {
+		return // it is so already, or not for this OSD to say
+	}
 	if r.forced == nil {
 		r.forced = map[bool]bool{}
 	}
-	r.forced[fills] = on
-	if r.fills == fills {
-		switch r.stage {
-		case stageLocal, stageRemote, stageGoing:
-			p.ask(PlaceAsk{Kind: PlaceLocal, Priority: p.priority(fills), Backfill: fills})
-			for _, o := range sortedOSDs(r.places) {
-				p.tell(o, PeerPlace, &placeBody{Priority: int32(p.priority(fills)), Backfill: fills})
-			}
+	r.forced[in.Backfill] = !in.Cancel
+	if r.fills == in.Backfill && (r.stage == stageLocal || r.stage == stageRemote || r.stage == stageGoing) {
+		// To ask again changes the priority.
+		p.ask(PlaceAsk{Kind: PlaceLocal, Priority: p.priority(in.Backfill), Backfill: in.Backfill})
+		to := sortedOSDs(r.places)
+		if r.stage == stageRemote {
+			to = append(to, r.asked)
+		}
+		for _, o := range to {
+			p.tell(o, PeerPlace, &placeBody{Priority: int32(p.priority(in.Backfill)), Backfill: in.Backfill})
 		}
 	}
 	p.changed = true

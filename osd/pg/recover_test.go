@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/wire"
 )
@@ -90,5 +91,79 @@ func TestGangRecovers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// calm lets everything through until nothing moves.
+func (g *gang) calm() {
+	for busy := true; busy; {
+		busy = false
+		for _, n := range g.osds {
+			for n.alive && n.has < g.newest().Epoch {
+				g.give(n)
+				busy = true
+			}
+			for n.alive && g.commit(n) {
+				busy = true
+			}
+		}
+		for from := range g.osds {
+			for to := range g.osds {
+				for g.deliver([2]int32{int32(from), int32(to)}) {
+					busy = true
+				}
+			}
+		}
+	}
+}
+
+// A group waits for a place while another one has it, shows that, and goes before
+// it when it is told to.
+func TestForcedRecoveryGoesFirst(t *testing.T) {
+	t.Parallel()
+	for _, fills := range []bool{false, true} {
+		g := newGang(t, 1, 3, 3)
+		if fills {
+			g.conf.LogEntries, g.conf.LogTrim = 3, 1
+		}
+		write := func() {
+			for i := range 20 {
+				g.ask(fmt.Sprint("o", i%4), true)
+				g.calm()
+			}
+		}
+		g.calm()
+		write()
+		g.crash(g.osds[2])
+		g.markDown(2)
+		g.calm()
+		write()
+		other := object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}
+		for _, n := range g.osds {
+			n.places[PlaceLocal].Request(other, 200, true)
+		}
+		g.start(g.osds[2])
+		g.calm()
+		p, wait, forced := g.primary(), msg.PGRecoveryWait, msg.PGForcedRecovery
+		if fills {
+			wait, forced = msg.PGBackfillWait, msg.PGForcedBackfill
+		}
+		if s := p.State(); s&wait == 0 || s&forced != 0 || p.objectStats().Degraded == 0 {
+			t.Fatalf("waiting for a place a group is %v, %d copies degraded", s, p.objectStats().Degraded)
+		}
+		primary := g.osds[p.env.Whoami]
+		primary.pg.Step(g.now, Force{Backfill: fills})
+		if s := p.State(); s&forced == 0 {
+			t.Errorf("told to go first a group is %v", s)
+		}
+		g.carryOut(primary)
+		g.calm()
+		if p = g.primary(); !p.clean() || p.State()&forced != 0 || p.objectStats().Degraded != 0 {
+			t.Errorf("a group that went first is %v, %d copies degraded", p.State(), p.objectStats().Degraded)
+		}
+		if p.recovery.done.ObjectsRecovered == 0 || p.recovery.done.BytesRecovered == 0 {
+			t.Errorf("recovered: %+v", p.recovery.done)
+		}
+		g.compare()
 	}
 }
