@@ -587,8 +587,11 @@ func (s *Shard) adopt(now time.Time, id object.SPG) {
 		return
 	}
 	s.enter(p)
-	if s.maps != nil {
-		s.step(now, p, pg.MapChange{Map: s.maps.Map})
+	// It has been split off in an epoch that may be over.
+	for i, m := range s.lately {
+		if m.Epoch >= p.Info().Epoch {
+			s.step(now, p, pg.MapChange{Map: m, Behind: i < len(s.lately)-1})
+		}
 	}
 }
 

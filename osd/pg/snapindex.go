@@ -3,6 +3,7 @@ package pg
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pulpo-storage/pulpo/errno"
@@ -67,4 +68,18 @@ func (p *PG) clonesOf(snap object.SnapID, max int) (ids []object.ID, err error) 
 		err = bad
 	}
 	return ids, err
+}
+
+// snapsOf returns the snapshots that a clone serves by the index, newest first.
+func (p *PG) snapsOf(clone object.ID) (snaps []object.SnapID, err error) {
+	err = p.env.Store.OmapScan(p.coll, p.meta, snapPrefix, func(key string, _ []byte) bool {
+		raw, ok := strings.CutPrefix(key, snapPrefix)
+		var id object.ID
+		if ok && len(raw) > 8 && wire.Unmarshal([]byte(raw[8:]), &id) == nil && id == clone {
+			snaps = append(snaps, object.SnapID(binary.BigEndian.Uint64([]byte(raw[:8]))))
+		}
+		return ok
+	})
+	slices.Reverse(snaps)
+	return snaps, err
 }

@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/pglog"
+	"github.com/pulpo-storage/pulpo/osd/recovery"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -86,6 +88,10 @@ func (p *PG) splitMore(now time.Time) {
 		return
 	}
 	for _, id := range ids {
+		if recovery.IsTemp(id) {
+			txn.Remove(p.coll, id) // of a copying that ended with the interval
+			continue
+		}
 		seed := object.StableMod(id.Hash, s.to, maskOf(s.to))
 		if id.Name == "" || seed == p.id.Seed {
 			continue
@@ -135,10 +141,15 @@ func (p *PG) cloneOf(id object.ID) (*Clone, error) {
 		return nil, nil
 	}
 	ss, err := p.loadSnaps(id.Head())
-	if err != nil {
+	if err != nil && !(errors.Is(err, objstore.ErrNotFound) && p.missing.Any(id.Head())) {
 		return nil, err
 	}
 	c := ss.find(id.Snap)
+	if c == nil && p.missing.Any(id.Head()) {
+		// The head comes later, and knows. Until then the index does.
+		snaps, err := p.snapsOf(id)
+		return &Clone{ID: id.Snap, Snaps: snaps}, err
+	}
 	if c == nil {
 		return nil, fmt.Errorf("pg %v: the head of %v does not know it: %w", p.id, id, errno.EIO)
 	}
@@ -214,6 +225,7 @@ func (p *PG) endSplit(now time.Time, txn *objstore.Txn) {
 		t.Object = object.ID{}
 	}
 	p.recordSplitOff(txn)
+	p.splitMissing(txn)
 	p.recordChildren(txn)
 	for _, seed := range childrenOf(p.id.Seed, p.info.Groups, s.to) {
 		p.out().Split = append(p.out().Split, p.child(seed))
@@ -234,16 +246,30 @@ func (p *PG) recordSplitOff(txn *objstore.Txn) {
 		i.Groups, i.SplitTo, i.Forming = p.split.to, 0, false
 		i.History.EpochCreated, i.History.LastEpochSplit = p.osdmap.Epoch, p.osdmap.Epoch
 		c := newPG(p.env, i.PG)
-		var kvs []objstore.KV
+		kvs := []objstore.KV{{Key: pastKey, Value: wire.Marshal(&p.past)}}
 		for _, t := range p.log.Entries {
 			var e wire.Encoder
 			t.Encode(&e, i)
 			kvs = append(kvs, objstore.KV{Key: pglog.Key(t.Version), Value: e.Bytes()})
 		}
-		if len(kvs) > 0 {
-			txn.OmapSet(c.coll, c.meta, kvs)
-		}
+		txn.OmapSet(c.coll, c.meta, kvs)
 	}
+}
+
+// splitMissing hands over what is missing of the new groups' objects.
+func (p *PG) splitMissing(txn *objstore.Txn) {
+	to := p.split.to
+	for _, o := range p.missing.Sorted() {
+		seed := object.StableMod(o.Hash, to, maskOf(to))
+		if seed == p.id.Seed {
+			continue
+		}
+		item, _ := p.missing.Get(o)
+		c := newPG(p.env, p.child(seed))
+		txn.OmapSet(c.coll, c.meta, []objstore.KV{{Key: missingKey(o), Value: wire.Marshal(item)}})
+		p.missing.Remove(o)
+	}
+	p.writeMissing(txn)
 }
 
 // giveUpSplit lets what was made of new groups be removed with the pool.

@@ -67,7 +67,13 @@ func Merge(l *Log, info *Info, missing *Missing, auth Part) (r Merged, err error
 	r.Added = auth.Entries[from:]
 	for _, t := range r.Added {
 		l.Append(t)
-		if t.Object.Compare(info.LastBackfill) <= 0 && missing.Next(t) {
+		switch {
+		case t.Object.Compare(info.LastBackfill) <= 0:
+			if missing.Next(t) {
+				gone[t.Object] = true
+			}
+		case t.Kind == EntryDelete:
+			// Also where nothing is known of what is here: indices name the object.
 			gone[t.Object] = true
 		}
 	}
