@@ -3,6 +3,7 @@ package mon
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/msg"
@@ -64,6 +65,7 @@ func (m *Mon) forwardWaiting() {
 
 func (m *Mon) sendForward(r *request) {
 	s := r.s
+	r.sent = m.now
 	s.known = true
 	m.fwd.known[s.ID] = true
 	for m.fwd.low < r.fwd && m.fwd.out[m.fwd.low] == nil {
@@ -77,6 +79,21 @@ func (m *Mon) sendForward(r *request) {
 		f.from.caps = s.id.Caps
 	}
 	m.tellLeader(f)
+}
+
+// forwardAgain is when a forwarded request without an answer is sent once more,
+// for what a full queue has dropped: the lines themselves tell of their losses.
+const forwardAgain = 2 * time.Second
+
+func (m *Mon) tickForwards() {
+	if m.leading || m.leader == 0 {
+		return
+	}
+	for _, tid := range slices.Sorted(maps.Keys(m.fwd.out)) {
+		if r := m.fwd.out[tid]; m.now.Sub(r.sent) >= forwardAgain {
+			m.sendForward(r)
+		}
+	}
 }
 
 // reroute begins the requests under way anew: another monitor leads, or this

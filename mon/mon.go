@@ -236,6 +236,7 @@ func (m *Mon) Step(now time.Time, in Event) {
 		}
 		m.nextRaft = m.nextTick()
 		m.tickTransfers()
+		m.tickForwards()
 		m.expire()
 	}
 	m.tickQuorum()

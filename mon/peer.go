@@ -17,7 +17,8 @@ import (
 //	raft      any       any        raft sends again
 //	chunk     leader    follower   the sender gives up; raft begins anew
 //	got       follower  leader     as above
-//	forward   peon      leader     sent again when connected or when another leads
+//	forward   peon      leader     sent again when connected, when another leads, and
+//	                               now and then
 //	answer    leader    peon       given again when asked again
 //	closed    peon      leader     the next list tells
 //	sessions  peon      leader     comes when connected

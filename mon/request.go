@@ -20,6 +20,8 @@ type request struct {
 	tid  uint64
 	// since is when it came.
 	since time.Time
+	// sent is when it was forwarded last.
+	sent time.Time
 	// fwd is the tid of its forwarding: to the leader, or on the leader by the
 	// peon that its session is with. 0: none
 	fwd uint64
