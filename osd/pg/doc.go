@@ -20,6 +20,17 @@
 //	commit   version, log entry and object info join the same transaction
 //	reply    with the transaction, sent once it is durable
 //
+// # Copies
+//
+// A group has as many copies as its pool wants, on OSDs that the map names. One
+// is the primary: it alone decides, the others do what it did. At the beginning
+// of each interval it finds out what was acknowledged before and makes the others
+// agree (peering.go, replica.go; package pglog has the argument). Then each
+// transaction with an entry of the log goes to all of them (replicate.go), and
+// what is told of it waits until all have it. While they keep their promises no
+// other primary answers (lease.go). What a copy lacks is brought to it, and a
+// request waits for the objects that it needs, for no others (recover.go).
+//
 // # Invariants
 //
 // A reply never tells of something that a crash can take back: that of a write
