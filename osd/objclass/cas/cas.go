@@ -34,22 +34,11 @@ func Class() objclass.Class {
 	}
 }
 
-func parse(in []byte, fields func(d *wire.Decoder)) error {
-	d := wire.NewDecoder(in)
-	fields(d)
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("%w: %w", err, errno.EINVAL)
-	}
-	return nil
-}
-
 // parseSource decodes who refers, and what else there is.
 func parseSource(in []byte, more func(d *wire.Decoder)) (source object.ID, err error) {
-	err = parse(in, func(d *wire.Decoder) {
-		env := d.Begin("cls_cas request", 1)
+	err = objclass.ParseStruct(in, "cls_cas request", 1, func(d *wire.Decoder, _ uint8) {
 		source.Decode(d)
 		more(d)
-		d.End(env)
 	})
 	return source, err
 }
@@ -136,7 +125,7 @@ func put(c objclass.Context, in []byte) ([]byte, error) {
 // references counts how often an object consists of a chunk. No object here
 // consists of chunks, so it is never.
 func references(_ objclass.Context, in []byte) ([]byte, error) {
-	if err := parse(in, func(d *wire.Decoder) { d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { d.Str() }); err != nil {
 		return nil, err
 	}
 	return nil, errno.ENOLINK

@@ -100,7 +100,7 @@ func listClients(c objclass.Context, after string, limit uint64) (all []client, 
 	}
 	for _, e := range list {
 		var cl client
-		if err := decodeOr(errno.EIO, e.Value, cl.Decode); err != nil {
+		if err := objclass.ParseStored(e.Value, cl.Decode); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Key, err)
 		}
 		all = append(all, cl)
@@ -149,7 +149,7 @@ func getClient(c objclass.Context, in []byte) ([]byte, error) {
 }
 
 func decodeID(in []byte) (id string, err error) {
-	err = decode(in, func(d *wire.Decoder) { id = d.Str() })
+	err = objclass.Parse(in, func(d *wire.Decoder) { id = d.Str() })
 	return id, err
 }
 
@@ -176,7 +176,7 @@ func stat(c objclass.Context) (size uint64, exists bool, err error) {
 // clientRegister adds a client, which begins where the slowest is.
 func clientRegister(c objclass.Context, in []byte) ([]byte, error) {
 	var cl client
-	if err := decode(in, func(d *wire.Decoder) { cl.id, cl.data = d.Str(), d.Blob() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { cl.id, cl.data = d.Str(), d.Blob() }); err != nil {
 		return nil, err
 	}
 	if err := read(c, orderKey, func(d *wire.Decoder) { d.U8() }); err != nil {
@@ -205,7 +205,7 @@ func changeClient(c objclass.Context, id string, change func(*client)) error {
 func clientUpdateData(c objclass.Context, in []byte) ([]byte, error) {
 	var id string
 	var data []byte
-	if err := decode(in, func(d *wire.Decoder) { id, data = d.Str(), d.Blob() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, data = d.Str(), d.Blob() }); err != nil {
 		return nil, err
 	}
 	return nil, changeClient(c, id, func(cl *client) { cl.data = data })
@@ -214,7 +214,7 @@ func clientUpdateData(c objclass.Context, in []byte) ([]byte, error) {
 func clientUpdateState(c objclass.Context, in []byte) ([]byte, error) {
 	var id string
 	var state uint8
-	if err := decode(in, func(d *wire.Decoder) { id, state = d.Str(), d.U8() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, state = d.Str(), d.U8() }); err != nil {
 		return nil, err
 	}
 	return nil, changeClient(c, id, func(cl *client) { cl.state = state })
@@ -238,7 +238,7 @@ func clientUnregister(c objclass.Context, in []byte) ([]byte, error) {
 func clientCommit(c objclass.Context, in []byte) ([]byte, error) {
 	var id string
 	var at positions
-	if err := decode(in, func(d *wire.Decoder) { id = d.Str(); at.Decode(d) }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id = d.Str(); at.Decode(d) }); err != nil {
 		return nil, err
 	}
 	var width uint8
@@ -259,7 +259,7 @@ func clientCommit(c objclass.Context, in []byte) ([]byte, error) {
 func clientList(c objclass.Context, in []byte) ([]byte, error) {
 	var after string
 	var limit uint64
-	if err := decode(in, func(d *wire.Decoder) { after, limit = d.Str(), d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { after, limit = d.Str(), d.U64() }); err != nil {
 		return nil, err
 	}
 	all, err := listClients(c, after, limit)

@@ -73,30 +73,19 @@ func Class() objclass.Class {
 	}
 }
 
-// decode decodes an input or a value; what is wrong with either is EINVAL.
-func decode(b []byte, fields func(d *wire.Decoder)) error { return decodeOr(errno.EINVAL, b, fields) }
-
-func decodeOr(no errno.Errno, b []byte, fields func(d *wire.Decoder)) error {
-	d := wire.NewDecoder(b)
-	fields(d)
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("%w: %w", err, no)
-	}
-	return nil
-}
-
 func encode(fields func(e *wire.Encoder)) []byte {
 	var e wire.Encoder
 	fields(&e)
 	return e.Bytes()
 }
 
+// read decodes a value; what is wrong with it is EINVAL, as if it were an input.
 func read(c objclass.Context, key string, fields func(d *wire.Decoder)) error {
 	b, err := c.OmapValue(key)
 	if err != nil {
 		return err
 	}
-	if err := decode(b, fields); err != nil {
+	if err := objclass.Parse(b, fields); err != nil {
 		return fmt.Errorf("journal key %q: %w", key, err)
 	}
 	return nil
@@ -126,7 +115,7 @@ func get(key string, size int) func(c objclass.Context, _ []byte) ([]byte, error
 func create(c objclass.Context, in []byte) ([]byte, error) {
 	var order, width uint8
 	var pool int64
-	if err := decode(in, func(d *wire.Decoder) { order, width, pool = d.U8(), d.U8(), d.S64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { order, width, pool = d.U8(), d.U8(), d.S64() }); err != nil {
 		return nil, err
 	}
 	if err := free(c, orderKey); err != nil {
@@ -148,7 +137,7 @@ func create(c objclass.Context, in []byte) ([]byte, error) {
 // the active set.
 func setMinimumSet(c objclass.Context, in []byte) ([]byte, error) {
 	var set uint64
-	if err := decode(in, func(d *wire.Decoder) { set = d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { set = d.U64() }); err != nil {
 		return nil, err
 	}
 	active, err := readU64(c, activeSetKey)
@@ -164,7 +153,7 @@ func setMinimumSet(c objclass.Context, in []byte) ([]byte, error) {
 // setActiveSet says which set is written.
 func setActiveSet(c objclass.Context, in []byte) ([]byte, error) {
 	var set uint64
-	if err := decode(in, func(d *wire.Decoder) { set = d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { set = d.U64() }); err != nil {
 		return nil, err
 	}
 	minimum, err := readU64(c, minimumSetKey)
@@ -193,7 +182,7 @@ func advance(c objclass.Context, key string, to uint64) error {
 // guardAppend fails with EOVERFLOW for a data object that is full.
 func guardAppend(c objclass.Context, in []byte) ([]byte, error) {
 	var limit uint64
-	if err := decode(in, func(d *wire.Decoder) { limit = d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { limit = d.U64() }); err != nil {
 		return nil, err
 	}
 	size, exists, err := stat(c)
@@ -211,7 +200,7 @@ func guardAppend(c objclass.Context, in []byte) ([]byte, error) {
 func appendEntry(c objclass.Context, in []byte) ([]byte, error) {
 	var limit uint64
 	var data []byte
-	if err := decode(in, func(d *wire.Decoder) { limit, data = d.U64(), d.Blob() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { limit, data = d.U64(), d.Blob() }); err != nil {
 		return nil, err
 	}
 	size, _, err := stat(c)

@@ -49,7 +49,7 @@ func eachTag(c objclass.Context, f func(key string, t tag) (enough bool, err err
 		}
 		for _, e := range list {
 			var t tag
-			if err := decodeOr(errno.EIO, e.Value, t.Decode); err != nil {
+			if err := objclass.ParseStored(e.Value, t.Decode); err != nil {
 				return fmt.Errorf("%s: %w", e.Key, err)
 			}
 			if enough, err := f(e.Key, t); enough || err != nil {
@@ -76,7 +76,7 @@ func expireTags(c objclass.Context) error {
 		for _, e := range list {
 			after = e.Key
 			var cl client
-			if err := decodeOr(errno.EIO, e.Value, cl.Decode); err != nil {
+			if err := objclass.ParseStored(e.Value, cl.Decode); err != nil {
 				return fmt.Errorf("%s: %w", e.Key, err)
 			}
 			if cl.state == disconnected {
@@ -119,7 +119,7 @@ func expireTags(c objclass.Context) error {
 
 func getTag(c objclass.Context, in []byte) ([]byte, error) {
 	var tid uint64
-	if err := decode(in, func(d *wire.Decoder) { tid = d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { tid = d.U64() }); err != nil {
 		return nil, err
 	}
 	var t tag
@@ -133,7 +133,7 @@ func getTag(c objclass.Context, in []byte) ([]byte, error) {
 // tag meanwhile wins.
 func tagCreate(c objclass.Context, in []byte) ([]byte, error) {
 	var t tag
-	if err := decode(in, func(d *wire.Decoder) { t.tid, t.class, t.data = d.U64(), d.U64(), d.Blob() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { t.tid, t.class, t.data = d.U64(), d.U64(), d.Blob() }); err != nil {
 		return nil, err
 	}
 	if err := free(c, tagKey(t.tid)); err != nil {
@@ -173,7 +173,7 @@ func tagList(c objclass.Context, in []byte) ([]byte, error) {
 	var after, limit, class uint64
 	var id string
 	var oneClass bool
-	err := decode(in, func(d *wire.Decoder) {
+	err := objclass.Parse(in, func(d *wire.Decoder) {
 		after, limit, id, oneClass = d.U64(), d.U64(), d.Str(), d.Bool()
 		if oneClass {
 			class = d.U64()

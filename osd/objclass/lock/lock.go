@@ -125,15 +125,11 @@ type request struct {
 // parse decodes an input; fields reads its parts.
 func parse(in []byte, fields func(d *wire.Decoder, r *request)) (*request, error) {
 	var r request
-	d := wire.NewDecoder(in)
-	env := d.Begin("cls_lock request", 1)
-	r.name = d.Str()
-	fields(d, &r)
-	d.End(env)
-	if err := d.Err(); err != nil {
-		return nil, fmt.Errorf("%w: %w", err, errno.EINVAL)
-	}
-	return &r, nil
+	err := objclass.ParseStruct(in, "cls_lock request", 1, func(d *wire.Decoder, _ uint8) {
+		r.name = d.Str()
+		fields(d, &r)
+	})
+	return &r, err
 }
 
 // read returns a lock without those holders whose time is over. Without the

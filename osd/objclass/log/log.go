@@ -10,7 +10,6 @@
 package log
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/errno"
@@ -19,7 +18,6 @@ import (
 )
 
 const (
-	prefix  = "1_"
 	maxList = 1000 // entries in an answer
 )
 
@@ -98,30 +96,11 @@ func readHeader(c objclass.Context) (h header, err error) {
 	return h, nil
 }
 
-func parse(in []byte, name string, version uint8, fields func(d *wire.Decoder, v uint8)) error {
-	d := wire.NewDecoder(in)
-	env := d.Begin(name, version)
-	fields(d, env.Version)
-	d.End(env)
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("%w: %w", err, errno.EINVAL)
-	}
-	return nil
-}
-
-// timeKey is what the keys of a time begin with.
-func timeKey(t time.Time) string {
-	if t.IsZero() {
-		t = time.Unix(0, 0)
-	}
-	return fmt.Sprintf(prefix+"%010d.%06d_", t.Unix(), t.Nanosecond()/1000)
-}
-
 // add writes entries. One that brings its key is written there.
 func add(c objclass.Context, in []byte) ([]byte, error) {
 	var entries []entry
 	monotonic := true
-	err := parse(in, "cls_log_add_op", 2, func(d *wire.Decoder, v uint8) {
+	err := objclass.ParseStruct(in, "cls_log_add_op", 2, func(d *wire.Decoder, v uint8) {
 		entries = wire.DecodeSlice(d, 26, func() (n entry) { n.Decode(d); return n })
 		if v >= 2 {
 			monotonic = d.Bool()
@@ -143,7 +122,7 @@ func add(c objclass.Context, in []byte) ([]byte, error) {
 			h.newest = at
 		}
 		if n.id == "" {
-			n.id = timeKey(at) + c.Position()
+			n.id = objclass.TimeKey(at) + c.Position()
 		}
 		h.marker = max(h.marker, n.id)
 		kvs[i] = objclass.Entry{Key: n.id, Value: wire.Marshal(n)}
@@ -160,7 +139,7 @@ func list(c objclass.Context, in []byte) ([]byte, error) {
 	var from, to time.Time
 	var marker string
 	var limit uint32
-	err := parse(in, "cls_log_list_op", 1, func(d *wire.Decoder, _ uint8) {
+	err := objclass.ParseStruct(in, "cls_log_list_op", 1, func(d *wire.Decoder, _ uint8) {
 		from, marker, to, limit = d.Time(), d.Str(), d.Time(), d.U32()
 	})
 	if err != nil {
@@ -168,16 +147,16 @@ func list(c objclass.Context, in []byte) ([]byte, error) {
 	}
 	after := marker
 	if after == "" {
-		after = timeKey(from)
+		after = objclass.TimeKey(from)
 	}
 	end := ""
 	if !from.IsZero() && !to.Before(from) {
-		end = timeKey(to)
+		end = objclass.TimeKey(to)
 	}
 	if limit == 0 || limit > maxList {
 		limit = maxList
 	}
-	kvs, more, err := c.OmapList(after, prefix, uint64(limit))
+	kvs, more, err := c.OmapList(after, objclass.TimePrefix, uint64(limit))
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +190,7 @@ func list(c objclass.Context, in []byte) ([]byte, error) {
 func trim(c objclass.Context, in []byte) ([]byte, error) {
 	var from, to time.Time
 	var after, last string
-	err := parse(in, "cls_log_trim_op", 2, func(d *wire.Decoder, v uint8) {
+	err := objclass.ParseStruct(in, "cls_log_trim_op", 2, func(d *wire.Decoder, v uint8) {
 		from, to = d.Time(), d.Time()
 		if v >= 2 {
 			after, last = d.Str(), d.Str()
@@ -221,14 +200,14 @@ func trim(c objclass.Context, in []byte) ([]byte, error) {
 		return nil, err
 	}
 	if after == "" {
-		after = timeKey(from)
+		after = objclass.TimeKey(from)
 	}
 	end := last + "\x00"
 	if last == "" {
 		if to.IsZero() {
 			to = time.Unix(0, 0)
 		}
-		end = timeKey(to.Add(time.Microsecond))
+		end = objclass.TimeKey(to.Add(time.Microsecond))
 	}
 	first, _, err := c.OmapList(after, "", 1)
 	if err != nil {
@@ -242,7 +221,7 @@ func trim(c objclass.Context, in []byte) ([]byte, error) {
 
 // info answers with the header.
 func info(c objclass.Context, in []byte) ([]byte, error) {
-	if err := parse(in, "cls_log_info_op", 1, func(*wire.Decoder, uint8) {}); err != nil {
+	if err := objclass.ParseStruct(in, "cls_log_info_op", 1, func(*wire.Decoder, uint8) {}); err != nil {
 		return nil, err
 	}
 	h, err := readHeader(c)

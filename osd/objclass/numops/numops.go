@@ -33,10 +33,9 @@ func Class() objclass.Class {
 }
 
 func change(c objclass.Context, in []byte, f func(v, by float64) float64) error {
-	d := wire.NewDecoder(in)
-	key, arg := d.Str(), d.Str()
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("%w: %w", err, errno.EINVAL)
+	var key, arg string
+	if err := objclass.Parse(in, func(d *wire.Decoder) { key, arg = d.Str(), d.Str() }); err != nil {
+		return err
 	}
 	by, ok := parse(arg)
 	if !ok {

@@ -44,7 +44,7 @@ func encodeStrings(s []string) []byte {
 
 // parseChild decodes a parent and string id of a clone.
 func parseChild(in []byte) (key, child string, err error) {
-	err = parse(in, func(d *wire.Decoder) { key, child = decodeParentKey(d), d.Str() })
+	err = objclass.Parse(in, func(d *wire.Decoder) { key, child = decodeParentKey(d), d.Str() })
 	return key, child, err
 }
 
@@ -87,7 +87,7 @@ func removeChild(c objclass.Context, in []byte) ([]byte, error) {
 // getChildren takes a parent and returns a set of ids. ENOENT if there are none.
 func getChildren(c objclass.Context, in []byte) ([]byte, error) {
 	var key string
-	if err := parse(in, func(d *wire.Decoder) { key = decodeParentKey(d) }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { key = decodeParentKey(d) }); err != nil {
 		return nil, err
 	}
 	ids, err := readChildren(c, key)
@@ -118,7 +118,7 @@ func (m clones) Encode(e *wire.Encoder) {
 
 // parseClone decodes u64 snapshot, ChildImageSpec.
 func parseClone(in []byte) (id uint64, s clsrbd.ChildSpec, err error) {
-	err = parse(in, func(d *wire.Decoder) {
+	err = objclass.Parse(in, func(d *wire.Decoder) {
 		id = d.U64()
 		s.Decode(d)
 	})

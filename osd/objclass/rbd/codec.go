@@ -16,21 +16,9 @@ import (
 // head stands for the image itself where a snapshot's id is wanted.
 const head = clsrbd.HeadSnap
 
-// parse decodes the input of a method: EINVAL if it does not decode. Bytes after
-// what the method wants are left unread, as Ceph does: a newer client may send
-// more.
-func parse(in []byte, fields func(d *wire.Decoder)) error {
-	d := wire.NewDecoder(in)
-	fields(d)
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("%w: %w", err, errno.EINVAL)
-	}
-	return nil
-}
-
-// parseU64 is parse for methods that want one number, mostly a snapshot's id.
+// parseU64 is objclass.Parse for methods that want one number, mostly a snapshot's id.
 func parseU64(in []byte) (v uint64, err error) {
-	err = parse(in, func(d *wire.Decoder) { v = d.U64() })
+	err = objclass.Parse(in, func(d *wire.Decoder) { v = d.U64() })
 	return v, err
 }
 
@@ -78,10 +66,8 @@ func readKey(c objclass.Context, key string, fields func(d *wire.Decoder)) error
 
 // decodeValue decodes what was stored under a key; EIO if it is damaged.
 func decodeValue(key string, b []byte, fields func(d *wire.Decoder)) error {
-	d := wire.NewDecoder(b)
-	fields(d)
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("omap key %q: %w: %w", key, err, errno.EIO)
+	if err := objclass.ParseStored(b, fields); err != nil {
+		return fmt.Errorf("omap key %q: %w", key, err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ type extent struct{ off, n uint64 }
 func sparseCopyUp(c objclass.Context, in []byte) ([]byte, error) {
 	var extents []extent
 	var data []byte
-	if err := parse(in, func(d *wire.Decoder) {
+	if err := objclass.Parse(in, func(d *wire.Decoder) {
 		for _, p := range decodeMap(d, 16, func() (uint64, uint64) { return d.U64(), d.U64() }) {
 			extents = append(extents, extent{p.key, p.value})
 		}
@@ -67,7 +67,7 @@ func sparseCopyUp(c objclass.Context, in []byte) ([]byte, error) {
 func sparsify(c objclass.Context, in []byte) ([]byte, error) {
 	var block uint64
 	var remove bool
-	if err := parse(in, func(d *wire.Decoder) { block, remove = d.U64(), d.Bool() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { block, remove = d.U64(), d.Bool() }); err != nil {
 		return nil, err
 	}
 	if err := exists(c); err != nil {
@@ -130,7 +130,7 @@ const (
 func assertSnapSeq(c objclass.Context, in []byte) ([]byte, error) {
 	var seq uint64
 	var want uint8
-	if err := parse(in, func(d *wire.Decoder) { seq, want = d.U64(), d.U8() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { seq, want = d.U64(), d.U8() }); err != nil {
 		return nil, err
 	}
 	have, err := c.SnapSeq()

@@ -119,7 +119,7 @@ func dirAdd(c objclass.Context, in []byte) ([]byte, error) {
 		return nil, err
 	}
 	var name, id string
-	if err := parse(in, func(d *wire.Decoder) { name, id = d.Str(), d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { name, id = d.Str(), d.Str() }); err != nil {
 		return nil, err
 	}
 	if err := checkDirName(c, name, id); err != nil {
@@ -169,7 +169,7 @@ func checkLinked(c objclass.Context, name, id string) error {
 
 func dirRemove(c objclass.Context, in []byte) ([]byte, error) {
 	var name, id string
-	if err := parse(in, func(d *wire.Decoder) { name, id = d.Str(), d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { name, id = d.Str(), d.Str() }); err != nil {
 		return nil, err
 	}
 	if err := checkLinked(c, name, id); err != nil {
@@ -181,7 +181,7 @@ func dirRemove(c objclass.Context, in []byte) ([]byte, error) {
 // dirRename fails with EEXIST for a name that stays the same.
 func dirRename(c objclass.Context, in []byte) ([]byte, error) {
 	var from, to, id string
-	if err := parse(in, func(d *wire.Decoder) { from, to, id = d.Str(), d.Str(), d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { from, to, id = d.Str(), d.Str(), d.Str() }); err != nil {
 		return nil, err
 	}
 	if err := checkLinked(c, from, id); err != nil {
@@ -198,7 +198,7 @@ func dirRename(c objclass.Context, in []byte) ([]byte, error) {
 
 func dirStateAssert(c objclass.Context, in []byte) ([]byte, error) {
 	var want, is uint8
-	if err := parse(in, func(d *wire.Decoder) { want = d.U8() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { want = d.U8() }); err != nil {
 		return nil, err
 	}
 	if err := readKey(c, dirStateKey, func(d *wire.Decoder) { is = d.U8() }); err != nil {
@@ -213,7 +213,7 @@ func dirStateAssert(c objclass.Context, in []byte) ([]byte, error) {
 // dirStateSet closes a directory only if it is empty.
 func dirStateSet(c objclass.Context, in []byte) ([]byte, error) {
 	var state uint8
-	if err := parse(in, func(d *wire.Decoder) { state = d.U8() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { state = d.U8() }); err != nil {
 		return nil, err
 	}
 	switch state {
@@ -237,7 +237,7 @@ func dirStateSet(c objclass.Context, in []byte) ([]byte, error) {
 
 // parseString decodes an input that is a string.
 func parseString(in []byte) (s string, err error) {
-	err = parse(in, func(d *wire.Decoder) { s = d.Str() })
+	err = objclass.Parse(in, func(d *wire.Decoder) { s = d.Str() })
 	return s, err
 }
 
@@ -269,7 +269,7 @@ func listing(c objclass.Context, prefix, start string, limit uint64, f func(name
 func listMap(c objclass.Context, prefix string, in []byte, put func(e *wire.Encoder, name string, value []byte) error) ([]byte, error) {
 	var start string
 	var limit uint64
-	if err := parse(in, func(d *wire.Decoder) { start, limit = d.Str(), d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { start, limit = d.Str(), d.U64() }); err != nil {
 		return nil, err
 	}
 	var list, e wire.Encoder

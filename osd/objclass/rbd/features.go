@@ -39,7 +39,7 @@ func requireFeature(c objclass.Context, need clsrbd.Feature) error {
 // returns u64 features, u64 those that the client must understand.
 func getFeatures(c objclass.Context, in []byte) ([]byte, error) {
 	readOnly := false
-	if err := parse(in, func(d *wire.Decoder) {
+	if err := objclass.Parse(in, func(d *wire.Decoder) {
 		d.U64()
 		if d.Left() > 0 {
 			readOnly = d.Bool()
@@ -60,7 +60,7 @@ func getFeatures(c objclass.Context, in []byte) ([]byte, error) {
 
 // parseMasked decodes u64 value, u64 mask of the bits to change.
 func parseMasked(in []byte) (value, mask uint64, err error) {
-	err = parse(in, func(d *wire.Decoder) { value, mask = d.U64(), d.U64() })
+	err = objclass.Parse(in, func(d *wire.Decoder) { value, mask = d.U64(), d.U64() })
 	return value, mask, err
 }
 

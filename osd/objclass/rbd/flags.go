@@ -38,7 +38,7 @@ func getFlags(c objclass.Context, in []byte) ([]byte, error) {
 func setFlags(c objclass.Context, in []byte) ([]byte, error) {
 	var flags, mask uint64
 	id := head
-	if err := parse(in, func(d *wire.Decoder) {
+	if err := objclass.Parse(in, func(d *wire.Decoder) {
 		flags, mask = d.U64(), d.U64()
 		if d.Left() > 0 {
 			id = d.U64()

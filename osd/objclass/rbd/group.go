@@ -96,7 +96,7 @@ func (s *groupImageSpec) parseName(name string) error {
 func groupImageSet(c objclass.Context, in []byte) ([]byte, error) {
 	var spec groupImageSpec
 	var state uint8
-	err := parse(in, func(d *wire.Decoder) {
+	err := objclass.Parse(in, func(d *wire.Decoder) {
 		env := d.Begin("GroupImageStatus", 1)
 		spec.Decode(d)
 		state = d.U8()
@@ -110,7 +110,7 @@ func groupImageSet(c objclass.Context, in []byte) ([]byte, error) {
 
 func groupImageRemove(c objclass.Context, in []byte) ([]byte, error) {
 	var spec groupImageSpec
-	if err := parse(in, spec.Decode); err != nil {
+	if err := objclass.Parse(in, spec.Decode); err != nil {
 		return nil, err
 	}
 	return nil, c.RemoveOmapKeys([]string{spec.key()})
@@ -120,7 +120,7 @@ func groupImageRemove(c objclass.Context, in []byte) ([]byte, error) {
 func groupImageList(c objclass.Context, in []byte) ([]byte, error) {
 	var start groupImageSpec
 	var limit uint64
-	if err := parse(in, func(d *wire.Decoder) { start.Decode(d); limit = d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { start.Decode(d); limit = d.U64() }); err != nil {
 		return nil, err
 	}
 	var list, e wire.Encoder
@@ -202,7 +202,7 @@ func (s *groupSnap) Decode(d *wire.Decoder) {
 // complete. Two may not have one name.
 func groupSnapSet(c objclass.Context, in []byte) ([]byte, error) {
 	var snap groupSnap
-	if err := parse(in, snap.Decode); err != nil {
+	if err := objclass.Parse(in, snap.Decode); err != nil {
 		return nil, err
 	}
 	if snap.name == "" || snap.id == "" {
@@ -262,7 +262,7 @@ func groupSnapGet(c objclass.Context, in []byte) ([]byte, error) {
 func groupSnapList(c objclass.Context, in []byte) ([]byte, error) {
 	var start groupSnap
 	var limit uint64
-	if err := parse(in, func(d *wire.Decoder) { start.Decode(d); limit = d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { start.Decode(d); limit = d.U64() }); err != nil {
 		return nil, err
 	}
 	var all []groupSnap
@@ -282,12 +282,12 @@ func readGroupRef(c objclass.Context) (s clsrbd.GroupSpec, err error) {
 	if err != nil {
 		return s, err
 	}
-	return s, parse(b, s.Decode)
+	return s, objclass.Parse(b, s.Decode)
 }
 
 func imageGroupAdd(c objclass.Context, in []byte) ([]byte, error) {
 	var group clsrbd.GroupSpec
-	if err := parse(in, group.Decode); err != nil {
+	if err := objclass.Parse(in, group.Decode); err != nil {
 		return nil, err
 	}
 	switch now, err := readGroupRef(c); {
@@ -306,7 +306,7 @@ func imageGroupAdd(c objclass.Context, in []byte) ([]byte, error) {
 
 func imageGroupRemove(c objclass.Context, in []byte) ([]byte, error) {
 	var group clsrbd.GroupSpec
-	if err := parse(in, group.Decode); err != nil {
+	if err := objclass.Parse(in, group.Decode); err != nil {
 		return nil, err
 	}
 	now, err := readGroupRef(c)

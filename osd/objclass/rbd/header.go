@@ -26,7 +26,7 @@ func create(c objclass.Context, in []byte) ([]byte, error) {
 	var order uint8
 	var prefix string
 	dataPool := int64(noPool)
-	if err := parse(in, func(d *wire.Decoder) {
+	if err := objclass.Parse(in, func(d *wire.Decoder) {
 		size, order, features, prefix = d.U64(), d.U8(), d.U64(), d.Str()
 		if d.Left() > 0 {
 			dataPool = d.S64()
@@ -120,7 +120,7 @@ func getStriping(c objclass.Context, _ []byte) ([]byte, error) {
 // setStriping takes what getStriping returns. Units must fill objects.
 func setStriping(c objclass.Context, in []byte) ([]byte, error) {
 	var unit, count uint64
-	if err := parse(in, func(d *wire.Decoder) { unit, count = d.U64(), d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { unit, count = d.U64(), d.U64() }); err != nil {
 		return nil, err
 	}
 	if unit == 0 || count == 0 {

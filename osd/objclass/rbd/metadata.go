@@ -22,7 +22,7 @@ const metadataPrefix = "metadata_"
 func listMetadata(c objclass.Context, in []byte) ([]byte, error) {
 	var after string
 	var limit uint64
-	if err := parse(in, func(d *wire.Decoder) { after, limit = d.Str(), d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { after, limit = d.Str(), d.U64() }); err != nil {
 		return nil, err
 	}
 	if limit == 0 {
@@ -43,7 +43,7 @@ func listMetadata(c objclass.Context, in []byte) ([]byte, error) {
 // setMetadata takes a map of string to bufferlist.
 func setMetadata(c objclass.Context, in []byte) ([]byte, error) {
 	var entries []objclass.Entry
-	if err := parse(in, func(d *wire.Decoder) {
+	if err := objclass.Parse(in, func(d *wire.Decoder) {
 		for _, p := range decodeMap(d, 8, func() (string, []byte) { return d.Str(), d.Blob() }) {
 			entries = append(entries, objclass.Entry{Key: metadataPrefix + p.key, Value: keep(p.value)})
 		}

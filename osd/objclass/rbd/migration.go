@@ -123,7 +123,7 @@ func writeHeaderText(c objclass.Context, text []byte) error {
 
 func migrationSet(c objclass.Context, in []byte) ([]byte, error) {
 	var s migration
-	if err := parse(in, s.Decode); err != nil {
+	if err := objclass.Parse(in, s.Decode); err != nil {
 		return nil, err
 	}
 	if _, err := c.OmapValue(migrationKey); err == nil {
@@ -179,7 +179,7 @@ func readMigration(c objclass.Context) (s migration, err error) {
 func migrationSetState(c objclass.Context, in []byte) ([]byte, error) {
 	var state uint8
 	var description string
-	if err := parse(in, func(d *wire.Decoder) { state, description = d.U8(), d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { state, description = d.U8(), d.Str() }); err != nil {
 		return nil, err
 	}
 	s, err := readMigration(c)

@@ -187,7 +187,7 @@ func mirrorModeGet(c objclass.Context, _ []byte) ([]byte, error) {
 // peers are left; then the uuid goes, too.
 func mirrorModeSet(c objclass.Context, in []byte) ([]byte, error) {
 	var mode uint32
-	if err := parse(in, func(d *wire.Decoder) { mode = d.U32() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { mode = d.U32() }); err != nil {
 		return nil, err
 	}
 	switch mode {
@@ -247,7 +247,7 @@ func writeMirrorPeer(c objclass.Context, p mirrorPeer) error {
 func mirrorPeerPing(c objclass.Context, in []byte) ([]byte, error) {
 	var site, id string
 	var direction uint8
-	if err := parse(in, func(d *wire.Decoder) { site, id, direction = d.Str(), d.Str(), d.U8() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { site, id, direction = d.Str(), d.Str(), d.U8() }); err != nil {
 		return nil, err
 	}
 	if direction != mirrorTX {
@@ -338,7 +338,7 @@ func mirrorPeerList(c objclass.Context, _ []byte) ([]byte, error) {
 
 func mirrorPeerAdd(c objclass.Context, in []byte) ([]byte, error) {
 	var p mirrorPeer
-	if err := parse(in, p.Decode); err != nil {
+	if err := objclass.Parse(in, p.Decode); err != nil {
 		return nil, err
 	}
 	if err := mirrorEnabled(c); err != nil {
@@ -389,7 +389,7 @@ func changeMirrorPeer(c objclass.Context, id string, change func(*mirrorPeer)) e
 
 func mirrorPeerSetClient(c objclass.Context, in []byte) ([]byte, error) {
 	var id, client string
-	if err := parse(in, func(d *wire.Decoder) { id, client = d.Str(), d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, client = d.Str(), d.Str() }); err != nil {
 		return nil, err
 	}
 	return nil, changeMirrorPeer(c, id, func(p *mirrorPeer) { p.client = client })
@@ -397,7 +397,7 @@ func mirrorPeerSetClient(c objclass.Context, in []byte) ([]byte, error) {
 
 func mirrorPeerSetCluster(c objclass.Context, in []byte) ([]byte, error) {
 	var id, site string
-	if err := parse(in, func(d *wire.Decoder) { id, site = d.Str(), d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, site = d.Str(), d.Str() }); err != nil {
 		return nil, err
 	}
 	peers, err := readMirrorPeers(c)
@@ -422,7 +422,7 @@ func mirrorPeerSetCluster(c objclass.Context, in []byte) ([]byte, error) {
 func mirrorPeerSetDirection(c objclass.Context, in []byte) ([]byte, error) {
 	var id string
 	var direction uint8
-	if err := parse(in, func(d *wire.Decoder) { id, direction = d.Str(), d.U8() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, direction = d.Str(), d.U8() }); err != nil {
 		return nil, err
 	}
 	return nil, changeMirrorPeer(c, id, func(p *mirrorPeer) { p.direction = direction })
@@ -463,7 +463,7 @@ func mirrorImageGet(c objclass.Context, in []byte) ([]byte, error) {
 func mirrorImageSet(c objclass.Context, in []byte) ([]byte, error) {
 	var id string
 	var i mirrorImage
-	if err := parse(in, func(d *wire.Decoder) { id = d.Str(); i.Decode(d) }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id = d.Str(); i.Decode(d) }); err != nil {
 		return nil, err
 	}
 	old, err := readMirrorImage(c, id)

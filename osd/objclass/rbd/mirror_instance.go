@@ -81,7 +81,7 @@ func mirrorInstancesRemove(c objclass.Context, in []byte) ([]byte, error) {
 func mirrorMapList(c objclass.Context, in []byte) ([]byte, error) {
 	return listMap(c, mirrorMapPrefix, in, func(e *wire.Encoder, global string, value []byte) error {
 		var m mirrorMap
-		err := parse(value, m.Decode)
+		err := objclass.Parse(value, m.Decode)
 		m.Encode(e)
 		return err
 	})
@@ -90,7 +90,7 @@ func mirrorMapList(c objclass.Context, in []byte) ([]byte, error) {
 func mirrorMapUpdate(c objclass.Context, in []byte) ([]byte, error) {
 	var global string
 	var m mirrorMap
-	if err := parse(in, func(d *wire.Decoder) { global = d.Str(); m.Decode(d) }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { global = d.Str(); m.Decode(d) }); err != nil {
 		return nil, err
 	}
 	return nil, writeKey(c, mirrorMapPrefix+global, m.Encode)

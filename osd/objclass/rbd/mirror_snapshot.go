@@ -37,7 +37,7 @@ func changeMirrorSnapshot(c objclass.Context, id uint64, change func(m *clsrbd.M
 func unlinkSnapshotPeer(c objclass.Context, in []byte) ([]byte, error) {
 	var id uint64
 	var peer string
-	if err := parse(in, func(d *wire.Decoder) { id, peer = d.U64(), d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, peer = d.U64(), d.Str() }); err != nil {
 		return nil, err
 	}
 	return nil, changeMirrorSnapshot(c, id, func(m *clsrbd.MirrorSnap) error {
@@ -55,7 +55,7 @@ func unlinkSnapshotPeer(c objclass.Context, in []byte) ([]byte, error) {
 func setSnapshotProgress(c objclass.Context, in []byte) ([]byte, error) {
 	var id, last uint64
 	var complete bool
-	if err := parse(in, func(d *wire.Decoder) { id, complete, last = d.U64(), d.Bool(), d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, complete, last = d.U64(), d.Bool(), d.U64() }); err != nil {
 		return nil, err
 	}
 	return nil, changeMirrorSnapshot(c, id, func(m *clsrbd.MirrorSnap) error {

@@ -180,7 +180,7 @@ func mirrorStatusKey(global, mirrorUUID string) string {
 func mirrorStatusSet(c objclass.Context, in []byte) ([]byte, error) {
 	var global string
 	var s storedStatus
-	err := parse(in, func(d *wire.Decoder) { global = d.Str(); s.mirrorStatus.Decode(d) })
+	err := objclass.Parse(in, func(d *wire.Decoder) { global = d.Str(); s.mirrorStatus.Decode(d) })
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +305,7 @@ func mirrorStatusList(c objclass.Context, in []byte) ([]byte, error) {
 func mirrorStatusSummary(c objclass.Context, in []byte) ([]byte, error) {
 	var peers []mirrorPeer
 	if len(in) > 0 {
-		err := parse(in, func(d *wire.Decoder) {
+		err := objclass.Parse(in, func(d *wire.Decoder) {
 			peers = wire.DecodeSlice(d, 6, func() (p mirrorPeer) { p.Decode(d); return p })
 		})
 		if err != nil {
@@ -447,7 +447,7 @@ func mirrorImageInstanceGet(c objclass.Context, in []byte) ([]byte, error) {
 func mirrorImageInstanceList(c objclass.Context, in []byte) ([]byte, error) {
 	var start string
 	var limit uint64
-	if err := parse(in, func(d *wire.Decoder) { start, limit = d.Str(), d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { start, limit = d.Str(), d.U64() }); err != nil {
 		return nil, err
 	}
 	live, err := watchers(c)

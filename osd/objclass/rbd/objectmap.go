@@ -37,7 +37,7 @@ func readMap(c objclass.Context) (*clsrbd.BitVector, error) {
 	if err != nil {
 		return v, err
 	}
-	if err := parse(b, v.Decode); err != nil {
+	if err := objclass.Parse(b, v.Decode); err != nil {
 		return v, fmt.Errorf("object map: %w", err)
 	}
 	return v, nil
@@ -59,7 +59,7 @@ func loadMap(c objclass.Context, _ []byte) ([]byte, error) {
 // saveMap takes BitVector.
 func saveMap(c objclass.Context, in []byte) ([]byte, error) {
 	var v clsrbd.BitVector
-	if err := parse(in, v.Decode); err != nil {
+	if err := objclass.Parse(in, v.Decode); err != nil {
 		return nil, err
 	}
 	return nil, writeMap(c, &v)
@@ -70,7 +70,7 @@ func saveMap(c objclass.Context, in []byte) ([]byte, error) {
 func resizeMap(c objclass.Context, in []byte) ([]byte, error) {
 	var n uint64
 	var state uint8
-	if err := parse(in, func(d *wire.Decoder) { n, state = d.U64(), d.U8() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { n, state = d.U64(), d.U8() }); err != nil {
 		return nil, err
 	}
 	if n > clsrbd.MaxObjects {
@@ -112,7 +112,7 @@ func (x *change) applies(state uint8) bool {
 // to a new object comes by here.
 func updateMap(c objclass.Context, in []byte) ([]byte, error) {
 	var x change
-	if err := parse(in, x.Decode); err != nil {
+	if err := objclass.Parse(in, x.Decode); err != nil {
 		return nil, err
 	}
 	if err := exists(c); err != nil {
@@ -123,7 +123,7 @@ func updateMap(c objclass.Context, in []byte) ([]byte, error) {
 		return nil, err
 	}
 	var n uint64
-	if err := parse(header, func(d *wire.Decoder) { n = clsrbd.DecodeBitVectorLen(d) }); err != nil {
+	if err := objclass.Parse(header, func(d *wire.Decoder) { n = clsrbd.DecodeBitVectorLen(d) }); err != nil {
 		return nil, fmt.Errorf("object map: %w", err)
 	}
 	if x.from >= x.to || x.to > n {
@@ -189,7 +189,7 @@ func addSnapToMap(c objclass.Context, _ []byte) ([]byte, error) {
 // before it.
 func removeSnapFromMap(c objclass.Context, in []byte) ([]byte, error) {
 	var snap clsrbd.BitVector
-	if err := parse(in, snap.Decode); err != nil {
+	if err := objclass.Parse(in, snap.Decode); err != nil {
 		return nil, err
 	}
 	v, err := readMap(c)

@@ -134,7 +134,7 @@ func getOverlap(c objclass.Context, in []byte) ([]byte, error) {
 func attachParent(c objclass.Context, in []byte) ([]byte, error) {
 	var p parent
 	reattach := false
-	if err := parse(in, func(d *wire.Decoder) {
+	if err := objclass.Parse(in, func(d *wire.Decoder) {
 		p.ParentSpec.Decode(d)
 		p.overlap = optional{true, d.U64()}
 		if d.Left() > 0 {
@@ -280,7 +280,7 @@ func parentOfSnapshot(c objclass.Context, id uint64, p parent) (parent, error) {
 // setOldParent takes s64 pool, string image, u64 snapshot, u64 overlap.
 func setOldParent(c objclass.Context, in []byte) ([]byte, error) {
 	var p parent
-	if err := parse(in, func(d *wire.Decoder) {
+	if err := objclass.Parse(in, func(d *wire.Decoder) {
 		p.Pool, p.Image, p.Snap = d.S64(), d.Str(), d.U64()
 		p.overlap = optional{true, d.U64()}
 	}); err != nil {

@@ -25,7 +25,7 @@ const maxSnap = head - 1
 // newer snapshot: the client lost a race and asks for another id.
 func addSnapshot(c objclass.Context, in []byte) ([]byte, error) {
 	s := snapshot{parent: noParent}
-	if err := parse(in, func(d *wire.Decoder) {
+	if err := objclass.Parse(in, func(d *wire.Decoder) {
 		s.name, s.id = d.Str(), d.U64()
 		if d.Left() > 0 {
 			s.namespace.Decode(d)
@@ -86,7 +86,7 @@ func addSnapshot(c objclass.Context, in []byte) ([]byte, error) {
 func renameSnapshot(c objclass.Context, in []byte) ([]byte, error) {
 	var id uint64
 	var name string
-	if err := parse(in, func(d *wire.Decoder) { id, name = d.U64(), d.Str() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, name = d.U64(), d.Str() }); err != nil {
 		return nil, err
 	}
 	taken, err := anySnapshot(c, func(s *snapshot) bool { return s.namespace.Type == clsrbd.SnapUser && s.name == name })
@@ -215,7 +215,7 @@ func setSnapLimit(c objclass.Context, in []byte) ([]byte, error) {
 func setProtection(c objclass.Context, in []byte) ([]byte, error) {
 	var id uint64
 	var status clsrbd.Protection
-	if err := parse(in, func(d *wire.Decoder) { id, status = d.U64(), clsrbd.Protection(d.U8()) }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, status = d.U64(), clsrbd.Protection(d.U8()) }); err != nil {
 		return nil, err
 	}
 	if err := exists(c); err != nil {

@@ -29,7 +29,7 @@ func trashAdd(c objclass.Context, in []byte) ([]byte, error) {
 	}
 	var id string
 	var spec, old clsrbd.TrashSpec
-	if err := parse(in, func(d *wire.Decoder) { id = d.Str(); spec.Decode(d) }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id = d.Str(); spec.Decode(d) }); err != nil {
 		return nil, err
 	}
 	if !validID(id) {
@@ -77,7 +77,7 @@ func trashGet(c objclass.Context, in []byte) ([]byte, error) {
 func trashStateSet(c objclass.Context, in []byte) ([]byte, error) {
 	var id string
 	var state, expected clsrbd.TrashState
-	err := parse(in, func(d *wire.Decoder) {
+	err := objclass.Parse(in, func(d *wire.Decoder) {
 		id, state, expected = d.Str(), clsrbd.TrashState(d.U8()), clsrbd.TrashState(d.U8())
 	})
 	if err != nil {

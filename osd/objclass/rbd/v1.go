@@ -150,7 +150,7 @@ func addV1Snap(c objclass.Context, in []byte) ([]byte, error) {
 	}
 	var name string
 	var id uint64
-	if err := parse(in, func(d *wire.Decoder) { name, id = cString(d.Str()), d.U64() }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { name, id = cString(d.Str()), d.U64() }); err != nil {
 		return nil, err
 	}
 	if binary.LittleEndian.Uint64(v.fixed[v1Seq:]) > id {
@@ -201,7 +201,7 @@ func renameV1Snap(c objclass.Context, in []byte) ([]byte, error) {
 	}
 	var id uint64
 	var name string
-	if err := parse(in, func(d *wire.Decoder) { id, name = d.U64(), cString(d.Str()) }); err != nil {
+	if err := objclass.Parse(in, func(d *wire.Decoder) { id, name = d.U64(), cString(d.Str()) }); err != nil {
 		return nil, err
 	}
 	if err := v.unused(name); err != nil {

@@ -77,19 +77,8 @@ func read(c objclass.Context, implicit bool) (refs, error) {
 
 func write(c objclass.Context, r refs) error { return c.SetXattr(attr, wire.Marshal(r)) }
 
-func parse(in []byte, fields func(d *wire.Decoder)) error {
-	d := wire.NewDecoder(in)
-	env := d.Begin("cls_refcount request", 1)
-	fields(d)
-	d.End(env)
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("%w: %w", err, errno.EINVAL)
-	}
-	return nil
-}
-
 func parseTag(in []byte) (tag string, implicit bool, err error) {
-	err = parse(in, func(d *wire.Decoder) {
+	err = objclass.ParseStruct(in, "cls_refcount request", 1, func(d *wire.Decoder, _ uint8) {
 		tag = d.Str()
 		implicit = d.Bool()
 	})
@@ -140,7 +129,7 @@ func put(c objclass.Context, in []byte) ([]byte, error) {
 
 func set(c objclass.Context, in []byte) ([]byte, error) {
 	r := refs{map[string]bool{}, map[string]bool{}}
-	err := parse(in, func(d *wire.Decoder) {
+	err := objclass.ParseStruct(in, "cls_refcount request", 1, func(d *wire.Decoder, _ uint8) {
 		for _, tag := range wire.DecodeSlice(d, 4, d.Str) {
 			r.held[tag] = true
 		}
@@ -156,7 +145,7 @@ func set(c objclass.Context, in []byte) ([]byte, error) {
 
 func list(c objclass.Context, in []byte) ([]byte, error) {
 	var implicit bool
-	if err := parse(in, func(d *wire.Decoder) { implicit = d.Bool() }); err != nil {
+	if err := objclass.ParseStruct(in, "cls_refcount request", 1, func(d *wire.Decoder, _ uint8) { implicit = d.Bool() }); err != nil {
 		return nil, err
 	}
 	r, err := read(c, implicit)

@@ -10,7 +10,6 @@
 package timeindex
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +20,6 @@ import (
 )
 
 const (
-	prefix  = "1_"
 	maxList = 1000 // entries in an answer
 	maxTrim = 1000 // entries removed by a call
 	maxExt  = 255  // bytes of an extension that come back
@@ -37,36 +35,17 @@ func Class() objclass.Class {
 	}
 }
 
-func parse(in []byte, name string, fields func(d *wire.Decoder)) error {
-	d := wire.NewDecoder(in)
-	env := d.Begin(name, 1)
-	fields(d)
-	d.End(env)
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("%w: %w", err, errno.EINVAL)
-	}
-	return nil
-}
-
-// timeKey is what the keys of a time begin with.
-func timeKey(t time.Time) string {
-	if t.IsZero() {
-		t = time.Unix(0, 0)
-	}
-	return fmt.Sprintf(prefix+"%010d.%06d_", t.Unix(), t.Nanosecond()/1000)
-}
-
 // compare compares a key with an end, of which it may be longer.
 func compare(key, end string) int { return strings.Compare(key[:min(len(key), len(end))], end) }
 
 func add(c objclass.Context, in []byte) ([]byte, error) {
 	var kvs []objclass.Entry
-	err := parse(in, "cls_timeindex_add_op", func(d *wire.Decoder) {
+	err := objclass.ParseStruct(in, "cls_timeindex_add_op", 1, func(d *wire.Decoder, _ uint8) {
 		kvs = wire.DecodeSlice(d, 22, func() objclass.Entry {
 			env := d.Begin("cls_timeindex_entry", 1)
 			at, ext, value := d.Time(), d.Str(), d.Blob()
 			d.End(env)
-			return objclass.Entry{Key: timeKey(at) + ext, Value: append([]byte{}, value...)}
+			return objclass.Entry{Key: objclass.TimeKey(at) + ext, Value: append([]byte{}, value...)}
 		})
 	})
 	if err != nil {
@@ -82,7 +61,7 @@ func add(c objclass.Context, in []byte) ([]byte, error) {
 
 // parseKey takes a key apart.
 func parseKey(key string) (sec, usec uint32, ext string, ok bool) {
-	at, ext, _ := strings.Cut(strings.TrimPrefix(key, prefix), "_")
+	at, ext, _ := strings.Cut(strings.TrimPrefix(key, objclass.TimePrefix), "_")
 	s, u, ok := strings.Cut(at, ".")
 	n, err1 := strconv.ParseInt(s, 10, 64)
 	m, err2 := strconv.ParseInt(u, 10, 64)
@@ -98,7 +77,7 @@ func list(c objclass.Context, in []byte) ([]byte, error) {
 	var from, to time.Time
 	var marker string
 	var limit uint32
-	err := parse(in, "cls_timeindex_list_op", func(d *wire.Decoder) {
+	err := objclass.ParseStruct(in, "cls_timeindex_list_op", 1, func(d *wire.Decoder, _ uint8) {
 		from, marker, to, limit = d.Time(), d.Str(), d.Time(), d.U32()
 	})
 	if err != nil {
@@ -106,13 +85,13 @@ func list(c objclass.Context, in []byte) ([]byte, error) {
 	}
 	after := marker
 	if after == "" {
-		after = timeKey(from)
+		after = objclass.TimeKey(from)
 	}
 	end := ""
 	if !to.Before(from) {
-		end = timeKey(to)
+		end = objclass.TimeKey(to)
 	}
-	kvs, more, err := c.OmapList(after, prefix, uint64(min(limit, maxList)))
+	kvs, more, err := c.OmapList(after, objclass.TimePrefix, uint64(min(limit, maxList)))
 	if err != nil {
 		return nil, err
 	}
@@ -152,19 +131,19 @@ func list(c objclass.Context, in []byte) ([]byte, error) {
 func trim(c objclass.Context, in []byte) ([]byte, error) {
 	var from, to time.Time
 	var after, last string
-	err := parse(in, "cls_timeindex_trim_op", func(d *wire.Decoder) {
+	err := objclass.ParseStruct(in, "cls_timeindex_trim_op", 1, func(d *wire.Decoder, _ uint8) {
 		from, to, after, last = d.Time(), d.Time(), d.Str(), d.Str()
 	})
 	if err != nil {
 		return nil, err
 	}
 	if after == "" {
-		after = timeKey(from)
+		after = objclass.TimeKey(from)
 	}
 	if last == "" {
-		last = timeKey(to)
+		last = objclass.TimeKey(to)
 	}
-	kvs, _, err := c.OmapList(after, prefix, maxTrim)
+	kvs, _, err := c.OmapList(after, objclass.TimePrefix, maxTrim)
 	if err != nil {
 		return nil, err
 	}

@@ -35,17 +35,6 @@ func Class() objclass.Class {
 	}
 }
 
-func parse(in []byte, name string, version uint8, fields func(d *wire.Decoder, v uint8)) error {
-	d := wire.NewDecoder(in)
-	env := d.Begin(name, version)
-	fields(d, env.Version)
-	d.End(env)
-	if err := d.Err(); err != nil {
-		return fmt.Errorf("%w: %w", err, errno.EINVAL)
-	}
-	return nil
-}
-
 // decodeStored decodes what the class wrote; EIO if it is damaged.
 func decodeStored(b []byte, v wire.Unmarshaler) error {
 	d := wire.NewDecoder(b)
@@ -70,7 +59,7 @@ func setBuckets(c objclass.Context, in []byte) ([]byte, error) {
 	var updates []entry
 	var add bool
 	var at time.Time
-	err := parse(in, "cls_user_set_buckets_op", 1, func(d *wire.Decoder, _ uint8) {
+	err := objclass.ParseStruct(in, "cls_user_set_buckets_op", 1, func(d *wire.Decoder, _ uint8) {
 		updates = wire.DecodeSlice(d, 6, func() (n entry) { n.Decode(d); return n })
 		add = d.Bool()
 		at = d.Time()
@@ -131,7 +120,7 @@ func readEntry(c objclass.Context, name string) (n entry, err error) {
 // completeSync notes that all buckets were counted.
 func completeSync(c objclass.Context, in []byte) ([]byte, error) {
 	var at time.Time
-	err := parse(in, "cls_user_complete_stats_sync_op", 1, func(d *wire.Decoder, _ uint8) { at = d.Time() })
+	err := objclass.ParseStruct(in, "cls_user_complete_stats_sync_op", 1, func(d *wire.Decoder, _ uint8) { at = d.Time() })
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +136,7 @@ func completeSync(c objclass.Context, in []byte) ([]byte, error) {
 
 func removeBucket(c objclass.Context, in []byte) ([]byte, error) {
 	var b bucket
-	err := parse(in, "cls_user_remove_bucket_op", 1, func(d *wire.Decoder, _ uint8) { b.Decode(d) })
+	err := objclass.ParseStruct(in, "cls_user_remove_bucket_op", 1, func(d *wire.Decoder, _ uint8) { b.Decode(d) })
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +165,7 @@ func removeBucket(c objclass.Context, in []byte) ([]byte, error) {
 func listBuckets(c objclass.Context, in []byte) ([]byte, error) {
 	var marker, end string
 	var limit uint32
-	err := parse(in, "cls_user_list_buckets_op", 2, func(d *wire.Decoder, v uint8) {
+	err := objclass.ParseStruct(in, "cls_user_list_buckets_op", 2, func(d *wire.Decoder, v uint8) {
 		marker, limit = d.Str(), d.U32()
 		if v >= 2 {
 			end = d.Str()
@@ -216,7 +205,7 @@ func listBuckets(c objclass.Context, in []byte) ([]byte, error) {
 }
 
 func getHeader(c objclass.Context, in []byte) ([]byte, error) {
-	if err := parse(in, "cls_user_get_header_op", 1, func(*wire.Decoder, uint8) {}); err != nil {
+	if err := objclass.ParseStruct(in, "cls_user_get_header_op", 1, func(*wire.Decoder, uint8) {}); err != nil {
 		return nil, err
 	}
 	h, err := readHeader(c)
@@ -250,7 +239,7 @@ func count(c objclass.Context, after string, limit uint64, sum *stats) (last str
 // resetStats makes a new header from all buckets.
 func resetStats(c objclass.Context, in []byte) ([]byte, error) {
 	var h header
-	err := parse(in, "cls_user_reset_stats_op", 1, func(d *wire.Decoder, _ uint8) { h.updated = d.Time() })
+	err := objclass.ParseStruct(in, "cls_user_reset_stats_op", 1, func(d *wire.Decoder, _ uint8) { h.updated = d.Time() })
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +259,7 @@ func resetStats(c objclass.Context, in []byte) ([]byte, error) {
 func resetStatsFrom(c objclass.Context, in []byte) ([]byte, error) {
 	var h header
 	var marker string
-	err := parse(in, "cls_user_reset_stats2_op", 1, func(d *wire.Decoder, _ uint8) {
+	err := objclass.ParseStruct(in, "cls_user_reset_stats2_op", 1, func(d *wire.Decoder, _ uint8) {
 		h.updated = d.Time()
 		marker = d.Str()
 		h.stats.Decode(d)

@@ -79,10 +79,11 @@ func (c condition) holds(v version) bool {
 
 // parse decodes {version} or {version, conditions}.
 func parse(in []byte, conds bool) (v version, list []condition, err error) {
-	d := wire.NewDecoder(in)
-	env := d.Begin("cls_version request", 1)
-	v.Decode(d)
-	if conds {
+	err = objclass.ParseStruct(in, "cls_version request", 1, func(d *wire.Decoder, _ uint8) {
+		v.Decode(d)
+		if !conds {
+			return
+		}
 		list = wire.DecodeSlice(d, 28, func() (c condition) {
 			env := d.Begin("obj_version_cond", 1)
 			c.version.Decode(d)
@@ -90,12 +91,8 @@ func parse(in []byte, conds bool) (v version, list []condition, err error) {
 			d.End(env)
 			return c
 		})
-	}
-	d.End(env)
-	if err := d.Err(); err != nil {
-		return v, nil, fmt.Errorf("%w: %w", err, errno.EINVAL)
-	}
-	return v, list, nil
+	})
+	return v, list, err
 }
 
 // read returns the object's version and whether it has one.
