@@ -19,17 +19,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pulpo-storage/pulpo/cli/connect"
 	"github.com/pulpo-storage/pulpo/gateway/nbd"
-	"github.com/pulpo-storage/pulpo/rados"
 )
 
 type settings struct {
-	conf, name, keyring string
-	pool, namespace     string
-	listen              []string
-	readOnly            bool
-	connections         int
-	cert, key, ca       string
+	cluster         connect.Settings
+	pool, namespace string
+	listen          []string
+	readOnly        bool
+	connections     int
+	cert, key, ca   string
 }
 
 // New makes the command.
@@ -43,9 +43,7 @@ func New() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args) },
 	}
 	f := cmd.Flags()
-	f.StringVarP(&s.conf, "conf", "c", "", "`file` with the cluster's configuration (default $CEPH_CONF or /etc/ceph/ceph.conf)")
-	f.StringVarP(&s.name, "name", "n", "", "account, such as client.admin")
-	f.StringVarP(&s.keyring, "keyring", "k", "", "`file` with the account's key")
+	s.cluster.AddFlags(f)
 	f.StringVarP(&s.pool, "pool", "p", "rbd", "pool")
 	f.StringVarP(&s.namespace, "namespace", "N", "", "namespace")
 	f.StringArrayVarP(&s.listen, "listen", "l", []string{"127.0.0.1:10809"}, "`address` to listen at, or unix:PATH; may be given more than once")
@@ -66,7 +64,7 @@ func (s *settings) run(cmd *cobra.Command, images []string) error {
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	cluster, err := rados.ConnectFile(ctx, s.conf, s.options()...)
+	cluster, err := s.cluster.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -106,16 +104,6 @@ func (s *settings) run(cmd *cobra.Command, images []string) error {
 		all = append(all, <-ended)
 	}
 	return errors.Join(all...)
-}
-
-func (s *settings) options() (opts []rados.Option) {
-	if s.name != "" {
-		opts = append(opts, rados.WithName(s.name))
-	}
-	if s.keyring != "" {
-		opts = append(opts, rados.WithKeyring(s.keyring))
-	}
-	return opts
 }
 
 // tls reads the certificates; nil if there are none.

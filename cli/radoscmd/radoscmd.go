@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/pulpo-storage/pulpo/cli/connect"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/rados"
@@ -23,13 +24,12 @@ import (
 
 // settings are the options, which may stand anywhere on the command line.
 type settings struct {
-	conf, name, id, keyring, monHost string
-	pool, namespace, locator         string
-	snap                             string
-	snapID                           uint64
-	format                           string
-	all, defaultNS                   bool
-	connectTimeout                   time.Duration
+	which                    connect.Settings
+	pool, namespace, locator string
+	snap                     string
+	snapID                   uint64
+	format                   string
+	all, defaultNS           bool
 
 	targetPool, targetLocator, targetNS string
 
@@ -57,11 +57,7 @@ func New() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.begin(cmd) },
 	}
 	f := cmd.PersistentFlags()
-	f.StringVarP(&s.conf, "conf", "c", "", "`file` with the cluster's configuration (default $CEPH_CONF or /etc/ceph/ceph.conf)")
-	f.StringVarP(&s.name, "name", "n", "", "account, such as client.admin")
-	f.StringVar(&s.id, "id", "", "account without its client.")
-	f.StringVarP(&s.keyring, "keyring", "k", "", "`file` with the account's key")
-	f.StringVarP(&s.monHost, "mon-host", "m", "", "addresses of the monitors")
+	s.which.AddFlags(f)
 	f.StringVarP(&s.pool, "pool", "p", "", "pool")
 	f.StringVarP(&s.namespace, "namespace", "N", "", "namespace")
 	f.StringVar(&s.locator, "object-locator", "", "key that places the object")
@@ -70,7 +66,7 @@ func New() *cobra.Command {
 	f.StringVarP(&s.format, "format", "f", "plain", "plain, json or json-pretty")
 	f.Uint64VarP(&s.opSize, "block-size", "b", 4<<20, "bytes per operation of put, get and bench")
 	f.Uint64VarP(&s.objectSize, "object-size", "O", 0, "bytes per object of bench (default: block size)")
-	f.DurationVar(&s.connectTimeout, "connect-timeout", 5*time.Minute, "how long to try to reach the cluster")
+	f.DurationVar(&s.which.Timeout, "connect-timeout", 5*time.Minute, "how long to try to reach the cluster")
 	cmd.AddCommand(
 		s.lspools(), s.df(), s.mkpool(), s.rmpool(), s.cppool(), s.purge(), s.ls(),
 		s.put(), s.get(), s.append(), s.truncate(), s.create(), s.rm(), s.cp(), s.stat(), s.stat2(), s.touch(), s.mapext(),
@@ -96,9 +92,6 @@ func (s *settings) begin(cmd *cobra.Command) error {
 	if s.opSize == 0 {
 		return errors.New("block size 0")
 	}
-	if s.id != "" {
-		s.name = "client." + s.id
-	}
 	return nil
 }
 
@@ -107,19 +100,7 @@ func (s *settings) connect(ctx context.Context) (*rados.Cluster, error) {
 	if s.cluster != nil {
 		return s.cluster, nil
 	}
-	var opts []rados.Option
-	if s.name != "" {
-		opts = append(opts, rados.WithName(s.name))
-	}
-	if s.keyring != "" {
-		opts = append(opts, rados.WithKeyring(s.keyring))
-	}
-	if s.monHost != "" {
-		opts = append(opts, rados.WithMonHost(s.monHost))
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.connectTimeout)
-	defer cancel()
-	c, err := rados.ConnectFile(ctx, s.conf, opts...)
+	c, err := s.which.Connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("couldn't connect to cluster: %w", err)
 	}

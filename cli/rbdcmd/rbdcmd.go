@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/pulpo-storage/pulpo/cli/connect"
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/rados"
@@ -25,11 +26,11 @@ import (
 
 // settings are the options, which may stand anywhere on the command line.
 type settings struct {
-	conf, name, id, keyring, monHost string
-	pool, namespace, image, snap     string
-	destPool, destNamespace, dest    string
-	format                           string
-	pretty, noProgress               bool
+	which                         connect.Settings
+	pool, namespace, image, snap  string
+	destPool, destNamespace, dest string
+	format                        string
+	pretty, noProgress            bool
 
 	out, errs io.Writer
 	in        io.Reader
@@ -38,7 +39,7 @@ type settings struct {
 
 // New makes the command.
 func New() *cobra.Command {
-	s := &settings{}
+	s := &settings{which: connect.Settings{Timeout: 5 * time.Minute}}
 	cmd := &cobra.Command{
 		Use:               "rbd",
 		Short:             "Images of any Ceph cluster, as Ceph's rbd does",
@@ -47,11 +48,7 @@ func New() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.begin(cmd) },
 	}
 	f := cmd.PersistentFlags()
-	f.StringVarP(&s.conf, "conf", "c", "", "`file` with the cluster's configuration (default $CEPH_CONF or /etc/ceph/ceph.conf)")
-	f.StringVarP(&s.name, "name", "n", "", "account, such as client.admin")
-	f.StringVar(&s.id, "id", "", "account without its client.")
-	f.StringVarP(&s.keyring, "keyring", "k", "", "`file` with the account's key")
-	f.StringVarP(&s.monHost, "mon-host", "m", "", "addresses of the monitors")
+	s.which.AddFlags(f)
 	f.StringVarP(&s.pool, "pool", "p", "", "pool (default rbd)")
 	f.StringVar(&s.namespace, "namespace", "", "namespace")
 	f.StringVar(&s.image, "image", "", "image")
@@ -81,9 +78,6 @@ func (s *settings) begin(cmd *cobra.Command) error {
 	s.out, s.errs, s.in = cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.InOrStdin()
 	if s.format != "plain" && s.format != "json" {
 		return s.say(1, "rbd: the argument for option '--format' is invalid")
-	}
-	if s.id != "" {
-		s.name = "client." + s.id
 	}
 	return nil
 }
@@ -186,19 +180,7 @@ func (s *settings) connect(ctx context.Context) (*rados.Cluster, error) {
 	if s.cluster != nil {
 		return s.cluster, nil
 	}
-	var opts []rados.Option
-	if s.name != "" {
-		opts = append(opts, rados.WithName(s.name))
-	}
-	if s.keyring != "" {
-		opts = append(opts, rados.WithKeyring(s.keyring))
-	}
-	if s.monHost != "" {
-		opts = append(opts, rados.WithMonHost(s.monHost))
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	c, err := rados.ConnectFile(ctx, s.conf, opts...)
+	c, err := s.which.Connect(ctx)
 	if err != nil {
 		return nil, s.say(int(-errno.Code(err)), "rbd: couldn't connect to the cluster!: %v", err)
 	}
