@@ -26,19 +26,20 @@ var layer = map[string]int{
 
 // sameLayer lists the imports across packages of one number, each with a reason.
 var sameLayer = map[[2]string]string{
-	{"object", "entity"}:  "a request id names its sender",
-	{"object", "wire"}:    "identities encode themselves",
-	{"entity", "wire"}:    "names and addresses encode themselves",
-	{"osdmap", "crush"}:   "a map carries its CRUSH map",
-	{"osdmap", "msg"}:     "an fsid is an fsid",
-	{"monmap", "msg"}:     "an fsid is an fsid",
-	{"rbd", "rados"}:      "images are objects",
-	{"cli", "node"}:       "subcommands run daemons",
-	{"cmd", "cli"}:        "main",
-	{"pulpotest", "node"}: "a cluster inside a test",
-	{"test", "pulpotest"}: "end to end tests start clusters",
-	{"bench", "internal"}: "benchmarks start a stock cluster to compare with",
-	{"test", "internal"}:  "and so do end to end tests",
+	{"object", "entity"}:      "a request id names its sender",
+	{"object", "wire"}:        "identities encode themselves",
+	{"entity", "wire"}:        "names and addresses encode themselves",
+	{"osdmap", "crush"}:       "a map carries its CRUSH map",
+	{"osdmap", "msg"}:         "an fsid is an fsid",
+	{"monmap", "msg"}:         "an fsid is an fsid",
+	{"rbd", "rados"}:          "images are objects",
+	{"cli", "node"}:           "subcommands run daemons",
+	{"cmd", "cli"}:            "main",
+	{"pulpotest", "node"}:     "a cluster inside a test",
+	{"test", "pulpotest"}:     "end to end tests start clusters",
+	{"bench", "internal"}:     "benchmarks start a stock cluster to compare with",
+	{"test", "internal"}:      "and so do end to end tests",
+	{"internal", "pulpotest"}: "tests of clients run on both kinds of cluster",
 }
 
 // pure lists the parts that must not touch sockets, files or processes: daemons

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/errno"
-	"github.com/pulpo-storage/pulpo/internal/peer"
+	"github.com/pulpo-storage/pulpo/internal/clusters"
 	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/rados"
 )
@@ -58,23 +58,16 @@ var clusterTests = []struct {
 	{"SnapshotsWithStockClient", testSnapshotsWithStockClient},
 }
 
-func TestOnPulpo(t *testing.T) {
+func TestOnClusters(t *testing.T) {
 	t.Parallel()
-	cluster(pulpotest.Start(t, pulpotest.Options{OSDs: 2}).Conf).runAll(t)
-}
-
-func TestOnStock(t *testing.T) {
-	t.Parallel()
-	cluster(peer.Conf(t)).runAll(t)
-}
-
-func (on cluster) runAll(t *testing.T) {
-	for _, x := range clusterTests {
-		t.Run(x.name, func(t *testing.T) {
-			t.Parallel()
-			x.run(t, on)
-		})
-	}
+	clusters.Each(t, pulpotest.Options{OSDs: 2}, func(t *testing.T, conf string) {
+		for _, x := range clusterTests {
+			t.Run(x.name, func(t *testing.T) {
+				t.Parallel()
+				x.run(t, cluster(conf))
+			})
+		}
+	})
 }
 
 func (on cluster) connect(t *testing.T, opts ...rados.Option) (*rados.Cluster, context.Context) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/internal/clusters"
 	"github.com/pulpo-storage/pulpo/internal/peer"
 	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/rados"
@@ -24,9 +25,6 @@ import (
 // The stories run against real clusters, each in a pool of its own that they
 // share, with images named after them. What one client does to an image is
 // looked at with the other: this package, and librbd by its tool or in Python.
-//
-// PULPO_TEST_CONF names a cluster to take, stock or ours; without, one of each is
-// made, as far as the packages are installed.
 var stories = []struct {
 	name string
 	run  func(*world)
@@ -66,18 +64,7 @@ var stories = []struct {
 
 func TestStories(t *testing.T) {
 	t.Parallel()
-	if conf := os.Getenv("PULPO_TEST_CONF"); conf != "" {
-		tell(t, conf)
-		return
-	}
-	t.Run("pulpo", func(t *testing.T) {
-		t.Parallel()
-		tell(t, pulpotest.Start(t, pulpotest.Options{}).Conf)
-	})
-	t.Run("stock", func(t *testing.T) {
-		t.Parallel()
-		tell(t, peer.Conf(t))
-	})
+	clusters.Each(t, pulpotest.Options{}, tell)
 }
 
 // tell tells the stories on a cluster.

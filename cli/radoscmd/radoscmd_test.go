@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pulpo-storage/pulpo/internal/peer"
+	"github.com/pulpo-storage/pulpo/internal/clusters"
 	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/wire"
 )
@@ -97,14 +97,9 @@ func FuzzReadSection(f *testing.F) {
 	})
 }
 
-func TestToolOnPulpo(t *testing.T) {
+func TestTools(t *testing.T) {
 	t.Parallel()
-	testTools(t, pulpotest.Start(t, pulpotest.Options{}).Conf)
-}
-
-func TestToolOnStock(t *testing.T) {
-	t.Parallel()
-	testTools(t, peer.Conf(t))
+	clusters.Each(t, pulpotest.Options{}, testTools)
 }
 
 func testTools(t *testing.T, conf string) {

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/internal/clusters"
 	"github.com/pulpo-storage/pulpo/internal/peer"
 	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/rados"
@@ -148,18 +149,7 @@ func (o outcome) clean(pool, dir string) outcome {
 
 func TestLikeStock(t *testing.T) {
 	t.Parallel()
-	if conf := os.Getenv("PULPO_TEST_CONF"); conf != "" {
-		compare(t, conf)
-		return
-	}
-	t.Run("pulpo", func(t *testing.T) {
-		t.Parallel()
-		compare(t, pulpotest.Start(t, pulpotest.Options{}).Conf)
-	})
-	t.Run("stock", func(t *testing.T) {
-		t.Parallel()
-		compare(t, peer.Conf(t))
-	})
+	clusters.Each(t, pulpotest.Options{}, compare)
 }
 
 // compare runs the script with both tools on a cluster.

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/gateway/nbd"
+	"github.com/pulpo-storage/pulpo/internal/clusters"
 	"github.com/pulpo-storage/pulpo/internal/peer"
 	"github.com/pulpo-storage/pulpo/pulpotest"
 	"github.com/pulpo-storage/pulpo/rados"
@@ -48,10 +49,7 @@ func start(t *testing.T) *world {
 	peer.Require(t, "rbd", "python3", "nbdinfo", "nbdcopy", "qemu-img", "qemu-io", "fio")
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	t.Cleanup(cancel)
-	w := &world{T: t, ctx: ctx, conf: os.Getenv("PULPO_TEST_CONF")}
-	if w.conf == "" {
-		w.conf = pulpotest.Start(t, pulpotest.Options{}).Conf
-	}
+	w := &world{T: t, ctx: ctx, conf: clusters.One(t, pulpotest.Options{})}
 	cluster, err := rados.ConnectFile(ctx, w.conf)
 	w.must(err)
 	t.Cleanup(func() { cluster.Close() })
