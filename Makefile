@@ -36,6 +36,7 @@ bench: build
 	test/install
 	$(GO) run ./bench
 
-## soak    kill -9 under load, again and again: ROUNDS (10)
+## soak    SEEDS (2000) of the simulator; then kill -9 under load, again and again: ROUNDS (10)
 soak: build
+	$(GO) test -count=1 -timeout 2h ./sim -run Seeds -first $(or $(FIRST),1) -seeds $(or $(SEEDS),2000)
 	PULPO=$(CURDIR)/$(BIN) PULPO_SOAK_ROUNDS=$(or $(ROUNDS),10) $(GO) test -count=1 -timeout 2h -run 'Soak' -v ./test/...

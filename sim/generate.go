@@ -20,7 +20,7 @@ func Generate(seed uint64) *Plan {
 	p.MinSize = 1 + r.IntN(min(p.Size, 2))
 	p.Options = [][2]string{
 		{"mon_allow_pool_size_one", "true"}, {"mon_allow_pool_delete", "true"}, {"osd_pool_default_pg_autoscale_mode", "off"},
-		{"osd_crush_chooseleaf_type", "0"}, {"mon_osd_down_out_interval", "0"}, {"mon_osd_reporter_subtree_level", "osd"},
+		{"osd_crush_chooseleaf_type", "0"}, {"mon_osd_down_out_interval", pick(r, "0", "0", "15")}, {"mon_osd_reporter_subtree_level", "osd"},
 	}
 	g := &generator{r: r, p: p}
 	g.load()
@@ -136,6 +136,24 @@ var faults = []fault{
 		a, b := g.anyone(), pick(g.r, "*", g.anyone())
 		g.at(from, "slow", a, b, (10*time.Millisecond + g.upTo(time.Second)).Round(time.Millisecond).String())
 		g.at(to, "slow", a, b, "0s")
+	},
+	// What operators do, and undo.
+	func(g *generator, from, to time.Duration) {
+		o := g.r.IntN(g.p.OSDs)
+		g.at(from, "admin", fmt.Sprintf(`{"prefix":"osd out","ids":["%d"]}`, o))
+		g.at(to, "admin", fmt.Sprintf(`{"prefix":"osd in","ids":["%d"]}`, o))
+	},
+	func(g *generator, from, _ time.Duration) {
+		g.at(from, "admin", fmt.Sprintf(`{"prefix":"osd down","ids":["%d"]}`, g.r.IntN(g.p.OSDs)))
+	},
+	func(g *generator, from, to time.Duration) {
+		o := g.r.IntN(g.p.OSDs)
+		g.at(from, "admin", fmt.Sprintf(`{"prefix":"osd reweight","id":%d,"weight":%.2f}`, o, g.r.Float64()))
+		g.at(to, "admin", fmt.Sprintf(`{"prefix":"osd reweight","id":%d,"weight":1}`, o))
+	},
+	func(g *generator, from, to time.Duration) {
+		g.at(from, "admin", fmt.Sprintf(`{"prefix":"osd pool set","pool":"%s","var":"size","val":"%d"}`, poolName, 1+g.r.IntN(min(3, g.p.OSDs))))
+		g.at(to, "admin", fmt.Sprintf(`{"prefix":"osd pool set","pool":"%s","var":"size","val":"%d"}`, poolName, g.p.Size))
 	},
 	// Clocks and disks.
 	func(g *generator, from, to time.Duration) {

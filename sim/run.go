@@ -133,6 +133,14 @@ func (w *World) repair() {
 	for _, c := range w.clients {
 		c.start()
 	}
+	if !slices.ContainsFunc(w.plan.Steps, func(s Step) bool { return s.Verb == "admin" }) {
+		return
+	}
+	for _, o := range w.osds {
+		w.admin.ask("osd reweight", map[string]any{"id": o.id, "weight": 1.0}, nil)
+	}
+	w.admin.ask("osd pool set", map[string]any{"pool": poolName, "var": "size", "val": fmt.Sprint(w.plan.Size)}, nil)
+	w.admin.ask("osd pool set", map[string]any{"pool": poolName, "var": "min_size", "val": fmt.Sprint(w.plan.MinSize)}, nil)
 }
 
 // plenty is the space of a store with room.
@@ -148,7 +156,7 @@ func (w *World) unsettled() string {
 			return fmt.Sprintf("%v waits for %v", c.p, c.pending[c.inOrder()[0]])
 		}
 	}
-	if w.admin.busy {
+	if w.admin.busy || len(w.admin.queue) > 0 {
 		return "an administrator's command is not answered"
 	}
 	for _, o := range w.osds {
