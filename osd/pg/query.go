@@ -17,11 +17,13 @@ type Query struct {
 	Epoch     uint32
 	Active    bool
 	EnterTime time.Time // of the present state
+	Scrub     ScrubQuery
 }
 
 // Query describes the group.
 func (p *PG) Query() *Query {
-	return &Query{Info: p.info, TrimQueue: p.trim.queue, Stat: p.stat(), Epoch: p.Epoch(), Active: p.role == roleActive, EnterTime: p.stamps.changed}
+	return &Query{Info: p.info, TrimQueue: p.trim.queue, Stat: p.stat(), Epoch: p.Epoch(), Active: p.role == roleActive, EnterTime: p.stamps.changed,
+		Scrub: p.queryScrub()}
 }
 
 // Dump writes the fields into the open object, in Ceph's order.
@@ -43,10 +45,7 @@ func (q *Query) Dump(f *jsonfmt.Formatter) {
 	f.Object("info", func() { q.dumpInfo(f) })
 	f.Array("peer_info", func() {})
 	f.Array("recovery_state", func() { q.dumpRecovery(f) })
-	f.Object("scrubber", func() {
-		f.Bool("active", false)
-		f.Bool("must_scrub", false)
-	})
+	f.Object("scrubber", func() { q.Scrub.dump(f) })
 	f.Object("agent_state", func() {})
 }
 

@@ -446,8 +446,8 @@ func TestScrubFlags(t *testing.T) {
 	}
 	late()
 	w.step(Tick{})
-	if w.pg.State()&msg.PGScrubbing == 0 {
-		t.Fatalf("%v", w.pg.State())
+	if q := w.pg.Query().Scrub; w.pg.State()&msg.PGScrubbing == 0 || !q.Active || q.Mode != "scrub" || len(q.Awaited) != 1 {
+		t.Fatalf("%v %+v", w.pg.State(), q)
 	}
 	flags(osdmap.FlagNoScrub)
 	if w.pg.State()&msg.PGScrubbing != 0 || w.pg.scrub.run != nil {
