@@ -382,17 +382,20 @@ type OSDMarkDown struct {
 	plain
 	ID    int32
 	Epoch uint32
+	Dead  bool // it serves nobody any more, so nobody need wait for its leases to end
 }
 
 func (*OSDMarkDown) MsgType() uint16            { return TypeOSDMarkDown }
-func (*OSDMarkDown) Versions() (uint16, uint16) { return 1, 1 }
+func (*OSDMarkDown) Versions() (uint16, uint16) { return 2, 1 }
 func (m *OSDMarkDown) EncodeFront(e *wire.Encoder) {
 	e.S32(m.ID)
 	e.U32(m.Epoch)
+	e.Bool(m.Dead)
 }
-func (m *OSDMarkDown) decodeFront(d *wire.Decoder, _ uint16) {
+func (m *OSDMarkDown) decodeFront(d *wire.Decoder, version uint16) {
 	m.ID = d.S32()
 	m.Epoch = d.U32()
+	m.Dead = version >= 2 && d.Bool()
 }
 
 // OSDDownAck answers OSDMarkDown once the map says so.

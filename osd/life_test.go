@@ -24,8 +24,10 @@ func sent[T msg.Body](h *house) (list []T) {
 
 func (h *house) wait(d time.Duration) {
 	for end := h.now.Add(d); h.now.Before(end); {
-		if h.now = h.osd.Wake(); h.now.After(end) {
+		if w := h.osd.Wake(); w.After(end) {
 			h.now = end
+		} else if w.After(h.now) {
+			h.now = w
 		}
 		h.step(Tick{})
 	}
@@ -263,5 +265,27 @@ func TestBootTells(t *testing.T) {
 		if at, ok := parseLocation(bad); ok {
 			t.Errorf("%q is %v", bad, at)
 		}
+	}
+}
+
+// An OSD that stops serves nobody from the moment that it says so.
+func TestStopServesNobody(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.makePool(1, 4)
+	h.do(1, "o", 1, writeFull("x"))
+	h.toMon = nil
+	h.noDown = true
+	h.step(Stop{})
+	b := sent[*msg.OSDMarkDown](h)
+	if len(b) != 1 || !b[0].Dead {
+		t.Fatalf("said %+v", b)
+	}
+	if r := h.do(1, "o", 2, read()); r != nil {
+		t.Errorf("served: %+v", r)
+	}
+	// The monitors do not answer; it goes all the same.
+	if h.wait(10 * time.Second); !h.stopped {
+		t.Errorf("%v", h.osd.State())
 	}
 }

@@ -547,7 +547,8 @@ func (o *OSD) oldestNeeded() uint32 {
 }
 
 // stop asks to be marked down first, so that clients look elsewhere before they
-// miss us.
+// miss us. By then the shards serve nobody any more, and the monitors are told so:
+// the next primaries need not wait until our leases have ended.
 func (o *OSD) stop(now time.Time) {
 	if o.state == StateStopping || o.state == StateStopped {
 		return
@@ -559,7 +560,12 @@ func (o *OSD) stop(now time.Time) {
 		return
 	}
 	o.stopAt = now.Add(o.cfg.Options.Seconds("osd_mon_shutdown_timeout"))
-	o.ready.ToMon = append(o.ready.ToMon, &msg.OSDMarkDown{ID: o.cfg.ID, Epoch: o.super.NewestMap})
+	o.toShard(-1, Halt{})
+	o.askAll(Ask{About: AboutStats}, func(time.Time, []Answer) {
+		if o.state == StateStopping {
+			o.ready.ToMon = append(o.ready.ToMon, &msg.OSDMarkDown{ID: o.cfg.ID, Epoch: o.super.NewestMap, Dead: true})
+		}
+	})
 }
 
 // stopped is the end: the store says that it was a clean one.
@@ -595,7 +601,7 @@ func (o *OSD) tick(now time.Time) {
 // schedule sets when to be woken.
 func (o *OSD) schedule(now time.Time) {
 	o.wake = o.reports.next
-	if o.wake.IsZero() || o.state == StateWaiting {
+	if o.wake.IsZero() || o.state != StateActive {
 		o.wake = now.Add(time.Second)
 	}
 	if t := o.wishes.deadline; !t.IsZero() && t.Before(o.wake) {
@@ -606,7 +612,7 @@ func (o *OSD) schedule(now time.Time) {
 			o.wake = t
 		}
 	}
-	if o.reports.now {
+	if o.reports.now && o.state == StateActive {
 		o.wake = now
 	}
 }

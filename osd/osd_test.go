@@ -40,6 +40,7 @@ type house struct {
 	depth   int
 	noAlive bool // the monitor ignores what is said of who was alive
 	noBoot  bool // the monitor ignores boots
+	noDown  bool // and who wants to be marked down
 	stopped bool
 }
 
@@ -280,6 +281,9 @@ func (h *house) monitor(m msg.Body) {
 		})
 		h.send(m.Epoch + 1)
 	case *msg.OSDMarkDown:
+		if h.noDown {
+			return
+		}
 		h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) { inc.NewState[m.ID] = osdmap.StateUp })
 		h.send(m.Epoch + 1)
 	}

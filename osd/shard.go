@@ -59,6 +59,10 @@ type ScrubAll struct{ Kind pg.ScrubKind }
 // Adopt makes the shard load a group that another one has split off.
 type Adopt struct{ PG object.SPG }
 
+// Halt ends the service to clients for good: what is under way is finished, nothing
+// else begins.
+type Halt struct{}
+
 // Ask is a question that the shard answers with [Answer].
 type Ask struct {
 	ID    uint64
@@ -145,6 +149,8 @@ type Shard struct {
 	splits   *splits
 	// Sessions that were sent maps, and how new.
 	told map[*pg.Session]uint32
+
+	halted bool // clients are served no more
 
 	history    history
 	remembered int // requests done since the last Ready that history has
@@ -279,6 +285,8 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 		}
 	case ScrubAll:
 		s.eachGroup(now, pg.Scrub{Kind: in.Kind})
+	case Halt:
+		s.halted = true
 	case Adopt:
 		s.adopt(now, in.PG)
 	case pg.SessionClosed:
@@ -300,6 +308,10 @@ func (s *Shard) Step(now time.Time, in ShardEvent) {
 
 // request gives a request to its group, in the order of its session.
 func (s *Shard) request(now time.Time, r *pg.Request) {
+	if s.halted {
+		s.env.Drop(r) // the client sends it to the next primary
+		return
+	}
 	if s.waiting[r.Session] > 0 || s.maps == nil || r.Op.Epoch > s.maps.Map.Epoch {
 		r.Stage = pg.StageWaitMap
 		s.counters.delayed.Inc()

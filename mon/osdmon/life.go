@@ -226,8 +226,14 @@ func (s *Service) markMeDown(sess *service.Session, b *msg.OSDMarkDown) service.
 	if !v.IsUp(b.ID) || !s.mayMarkDown(v, b.ID) {
 		return service.Answer{Body: &msg.OSDDownAck{Epoch: s.cur.Epoch}}
 	}
-	s.h.Log(msg.LogInfo, "", "osd.%d marked itself down", b.ID)
+	how := "down"
 	s.setState(b.ID, 0, osdmap.StateUp)
+	if b.Dead {
+		how = "down and dead"
+		next := s.cur.Epoch + 1
+		s.editXInfo(b.ID, func(x *osdmap.XInfo) { x.DeadEpoch = next })
+	}
+	s.h.Log(msg.LogInfo, "", "osd.%d marked itself %s", b.ID, how)
 	return service.Answer{Body: &msg.OSDDownAck{Epoch: s.cur.Epoch + 1}, Commit: true}
 }
 

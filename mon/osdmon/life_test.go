@@ -221,7 +221,7 @@ func TestMarkMeDown(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	p := c.start(0)
-	a := c.Receive(p.sess, &msg.OSDMarkDown{ID: 0, Epoch: c.Map().Epoch})
+	a := c.Receive(p.sess, &msg.OSDMarkDown{ID: 0, Epoch: c.Map().Epoch, Dead: true})
 	ack, ok := a.Body.(*msg.OSDDownAck)
 	if !ok || !a.Commit {
 		t.Fatalf("answer %+v", a)
@@ -229,6 +229,9 @@ func TestMarkMeDown(t *testing.T) {
 	c.Commit()
 	if c.Map().IsUp(0) || ack.Epoch != c.Map().Epoch {
 		t.Errorf("up %v at e%d, the answer says e%d", c.Map().IsUp(0), c.Map().Epoch, ack.Epoch)
+	}
+	if x := c.Map().XInfo[0]; x.DeadEpoch != c.Map().Epoch || x.DownStamp.IsZero() || !c.Logged("osd.0 marked itself down and dead") {
+		t.Errorf("%+v", x)
 	}
 	if a := c.Receive(p.sess, &msg.OSDMarkDown{ID: 0}); a.Commit || a.Body == nil {
 		t.Errorf("when it is down: %+v", a)
