@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/admin"
@@ -93,33 +94,70 @@ func (c *call) listUnfound() {
 		c.object(func(f *jsonfmt.Formatter) {
 			if from != nil {
 				f.Object("offset", func() {
-					f.Str("oid", from.OID)
-					f.Str("key", from.Key)
-					f.Int("snapid", from.Snap)
-					f.Uint("hash", uint64(from.Hash))
-					f.Int("max", from.Max)
-					f.Int("pool", from.Pool)
-					f.Str("namespace", from.Namespace)
+					from.dump(f)
 				})
 			}
-			f.Int("num_missing", 0)
-			f.Int("num_unfound", 0)
-			f.Array("objects", func() {})
+			f.Int("num_missing", int64(q.Missing))
+			f.Int("num_unfound", int64(len(q.Unfound)))
+			list := q.Unfound
+			if from != nil {
+				list = list[slices.IndexFunc(append(list, pg.Unfound{ID: object.MaxID}), func(u pg.Unfound) bool { return u.ID.Compare(from.id()) >= 0 }):]
+			}
+			more := len(list) > listMost
+			f.Array("objects", func() {
+				for _, u := range list[:min(len(list), listMost)] {
+					dumpUnfound(f, &u)
+				}
+			})
 			state := "Active"
 			if !q.Active {
 				state = "Peering"
 			}
 			f.Str("state", state)
 			f.Bool("available_might_have_unfound", true)
-			f.Array("might_have_unfound", func() {})
-			f.Bool("more", false)
+			q.DumpMightHave(f)
+			f.Bool("more", more)
 		})
+	})
+}
+
+// listMost is the length of a list (osd_command_max_records).
+const listMost = 256
+
+func (o *listOffset) dump(f *jsonfmt.Formatter) {
+	f.Str("oid", o.OID)
+	f.Str("key", o.Key)
+	f.Int("snapid", o.Snap)
+	f.Uint("hash", uint64(o.Hash))
+	f.Int("max", o.Max)
+	f.Int("pool", o.Pool)
+	f.Str("namespace", o.Namespace)
+}
+
+func (o *listOffset) id() object.ID {
+	return object.ID{Pool: o.Pool, Hash: o.Hash, Namespace: o.Namespace, Key: o.Key, Name: o.OID, Snap: object.SnapID(o.Snap), Max: o.Max != 0}
+}
+
+func dumpUnfound(f *jsonfmt.Formatter, u *pg.Unfound) {
+	id := u.ID
+	f.Object("", func() {
+		f.Object("oid", func() {
+			(&listOffset{OID: id.Name, Key: id.Key, Snap: int64(id.Snap), Hash: id.Hash, Pool: id.Pool, Namespace: id.Namespace}).dump(f)
+		})
+		f.Stringer("need", u.Need)
+		f.Stringer("have", u.Have)
+		f.Str("flags", "none")
+		f.Array("locations", func() {})
 	})
 }
 
 // markUnfoundLost gives up on such objects.
 func (c *call) markUnfoundLost() {
-	c.group(func(*pg.Query) {
+	c.group(func(q *pg.Query) {
+		if n := len(q.Unfound); n > 0 {
+			c.fail(errno.EOPNOTSUPP, fmt.Sprintf("pg has %d unfound objects, which this release does not give up; list_unfound tells which OSDs may have them", n))
+			return
+		}
 		c.o.ready.Replies = append(c.o.ready.Replies, CommandReply{ID: c.id, Status: "pg has no unfound objects"})
 	})
 }

@@ -18,12 +18,20 @@ type Query struct {
 	Active    bool
 	EnterTime time.Time // of the present state
 	Scrub     ScrubQuery
+	// What some member lacks, and what nobody is known to have.
+	Missing   int
+	Unfound   []Unfound
+	MightHave []MightHave // of the unfound objects; nil if there are none
 }
 
 // Query describes the group.
 func (p *PG) Query() *Query {
-	return &Query{Info: p.info, TrimQueue: p.trim.queue, Stat: p.stat(), Epoch: p.Epoch(), Active: p.role == roleActive, EnterTime: p.stamps.changed,
-		Scrub: p.queryScrub()}
+	q := &Query{Info: p.info, TrimQueue: p.trim.queue, Stat: p.stat(), Epoch: p.Epoch(), Active: p.role == roleActive, EnterTime: p.stamps.changed,
+		Scrub: p.queryScrub(), Missing: p.numMissing(), Unfound: p.unfoundObjects()}
+	if len(q.Unfound) > 0 {
+		q.MightHave = p.mightHave()
+	}
+	return q
 }
 
 // Dump writes the fields into the open object, in Ceph's order.
@@ -49,6 +57,18 @@ func (q *Query) Dump(f *jsonfmt.Formatter) {
 	f.Object("agent_state", func() {})
 }
 
+// DumpMightHave writes who may have what is unfound.
+func (q *Query) DumpMightHave(f *jsonfmt.Formatter) {
+	f.Array("might_have_unfound", func() {
+		for _, m := range q.MightHave {
+			f.Object("", func() {
+				f.Str("osd", strconv.Itoa(int(m.OSD)))
+				f.Str("status", m.Status)
+			})
+		}
+	})
+}
+
 func dumpOSDs(f *jsonfmt.Formatter, name string, osds []int32) {
 	f.Array(name, func() {
 		for _, o := range osds {
@@ -61,16 +81,16 @@ func (q *Query) dumpInfo(f *jsonfmt.Formatter) {
 	i, s := &q.Info, &q.Stat
 	f.Str("pgid", i.PG.String())
 	f.Stringer("last_update", i.LastUpdate)
-	f.Stringer("last_complete", i.LastUpdate)
+	f.Stringer("last_complete", i.LastComplete)
 	f.Stringer("log_tail", i.LogTail)
 	f.Uint("last_user_version", i.LastUserVersion)
-	f.Str("last_backfill", "MAX")
+	f.Stringer("last_backfill", i.LastBackfill)
 	dumpPurged(f, s.Purged)
 	f.Object("history", func() { q.dumpHistory(f) })
 	f.Object("stats", func() { q.dumpStats(f) })
 	f.Int("empty", b2i(i.LastUpdate.IsZero()))
 	f.Int("dne", b2i(i.History.EpochCreated == 0))
-	f.Int("incomplete", 0)
+	f.Int("incomplete", b2i(i.Incomplete()))
 	f.Uint("last_epoch_started", uint64(i.History.LastEpochStarted))
 	f.Object("hit_set_history", func() {
 		f.Str("current_last_update", "0'0")
@@ -198,7 +218,7 @@ func (q *Query) dumpRecovery(f *jsonfmt.Formatter) {
 		f.Str("name", state)
 		f.Str("enter_time", jsonfmt.Time(q.EnterTime))
 		if q.Active {
-			f.Array("might_have_unfound", func() {})
+			q.DumpMightHave(f)
 		}
 	})
 	f.Object("", func() {

@@ -167,3 +167,54 @@ func TestForcedRecoveryGoesFirst(t *testing.T) {
 		g.compare()
 	}
 }
+
+// What only an OSD that is down has is unfound; requests wait for it, and all is
+// well when that OSD is back.
+func TestUnfound(t *testing.T) {
+	t.Parallel()
+	g := newGang(t, 1, 2, 2)
+	g.calm()
+	g.ask("o0", true)
+	g.calm()
+	g.crash(g.osds[1])
+	g.markDown(1)
+	g.calm()
+	for i := range 4 {
+		g.ask(fmt.Sprint("o", i), true)
+		g.calm()
+	}
+	// osd.1 learns of the writes and gets none of them.
+	other := object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}
+	for _, n := range g.osds {
+		n.places[PlaceLocal].Request(other, 255, true)
+	}
+	g.start(g.osds[1])
+	g.calm()
+	g.crash(g.osds[0])
+	g.markDown(0)
+	g.calm()
+	p := g.primary()
+	q := p.Query()
+	if s := p.State(); s&msg.PGRecoveryUnfound == 0 || p.objectStats().Unfound != 4 || q.Missing != 4 || len(q.Unfound) != 4 {
+		t.Fatalf("state %v, %d objects unfound of %d missing, listed %v", s, p.objectStats().Unfound, q.Missing, q.Unfound)
+	}
+	for _, u := range q.Unfound {
+		if (u.ID.Name == "o0") == u.Have.IsZero() || u.Need.IsZero() {
+			t.Errorf("listed %+v", u)
+		}
+	}
+	if !slices.Contains(q.MightHave, MightHave{0, "osd is down"}) {
+		t.Errorf("may be with %v", q.MightHave)
+	}
+	g.ask("o0", false)
+	g.ask("o1", true)
+	g.calm()
+	if len(g.open) != 2 {
+		t.Fatalf("%d requests wait", len(g.open))
+	}
+	for _, n := range g.osds {
+		n.places[PlaceLocal].Cancel(other)
+	}
+	g.heal()
+	g.compare()
+}
