@@ -244,7 +244,13 @@ func (p *PG) recordSplitOff(txn *objstore.Txn) {
 		i.PG, i.Stats = p.child(seed), stats
 		i.Epoch = p.osdmap.Epoch
 		i.Groups, i.SplitTo, i.Forming = p.split.to, 0, false
-		i.History.EpochCreated, i.History.LastEpochSplit = p.osdmap.Epoch, p.osdmap.Epoch
+		// The epoch of the map that said so, not that of today: what clients have
+		// sent since is good.
+		since := p.info.History.LastEpochSplit
+		if since == 0 {
+			since = p.interval()
+		}
+		i.History.EpochCreated, i.History.LastEpochSplit = since, since
 		c := newPG(p.env, i.PG)
 		kvs := []objstore.KV{{Key: pastKey, Value: wire.Marshal(&p.past)}}
 		for _, t := range p.log.Entries {

@@ -93,3 +93,53 @@ func TestChildren(t *testing.T) {
 		}
 	}
 }
+
+// What a client sends to a new group by the map that made it is good, however many
+// maps have come until the group is there.
+func TestSplitTakesWhatWasSentMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 20 {
+		wantResult(t, w.do(fmt.Sprint("o", i), opWriteFull("xyz")), 0)
+	}
+	w.manual = true
+	w.next(func(m *osdmap.Map) { m.Pools[testPool].PGNum = 2 })
+	split := w.m.Epoch
+	w.next(func(*osdmap.Map) {})
+	w.next(func(*osdmap.Map) {})
+	for len(w.inAir) > 0 {
+		w.commit(1)
+	}
+	c, err := Load(w.env, object.SPG{PG: object.PG{Pool: testPool, Seed: 1}, Shard: object.NoShard}, w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h := &c.info.History; h.LastEpochSplit != split || h.EpochCreated != split {
+		t.Errorf("split in e%d, the new group says e%d, made in e%d", split, h.LastEpochSplit, h.EpochCreated)
+	}
+}
+
+// What is missing of a new group's objects is missing there.
+func TestSplitHandsOverWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 20 {
+		wantResult(t, w.do(fmt.Sprint("o", i), opWriteFull("xyz")), 0)
+	}
+	at, want := w.pg.info.LastUpdate, map[uint32]int{}
+	for i := range 5 {
+		o := object.New(testPool, "", "", fmt.Sprint("m", i))
+		w.pg.missing.Add(o, at, object.Version{})
+		want[o.Hash&1]++
+	}
+	w.next(func(m *osdmap.Map) { m.Pools[testPool].PGNum = 2 })
+	for seed := range uint32(2) {
+		p, err := Load(w.env, object.SPG{PG: object.PG{Pool: testPool, Seed: seed}, Shard: object.NoShard}, w.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.missing.Len() != want[seed] || want[seed] == 0 {
+			t.Errorf("group %d misses %d objects, want %d", seed, p.missing.Len(), want[seed])
+		}
+	}
+}
