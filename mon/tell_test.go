@@ -82,3 +82,22 @@ func TestPing(t *testing.T) {
 		t.Errorf("%+v", pong)
 	}
 }
+
+// "log last" shows as many lines as were asked for, and the one before them.
+func TestLogLast(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.admin()
+	for _, text := range []string{"one", "two", "three", "four"} {
+		w.must(s, "log", "logtext", text)
+	}
+	for num, want := range map[int]string{0: "four", 1: "three four", 2: "two three four"} {
+		var got []string
+		for line := range strings.Lines(w.must(s, "log last", "num", num).out) {
+			got = append(got, line[strings.LastIndex(strings.TrimSpace(line), " ")+1:])
+		}
+		if text := strings.Join(strings.Fields(strings.Join(got, " ")), " "); text != want {
+			t.Errorf("%d: %q, want %q", num, text, want)
+		}
+	}
+}

@@ -233,12 +233,19 @@ func (m *Service) at(n uint64) (e msg.LogEntry, ok bool) {
 }
 
 // Last returns the last lines of a channel (any, if it is "*") at or above a
-// level, oldest first.
+// level, oldest first: so many, and as in Ceph the line before them, if it is at
+// or above the level too.
 func (m *Service) Last(num int, level msg.LogLevel, channel string) []msg.LogEntry {
 	var out []msg.LogEntry
-	for n := m.last; n >= m.first && n > 0 && len(out) < num; n-- {
-		if e, ok := m.at(n); ok && e.Level >= level && (channel == "*" || e.Channel == channel) {
+	for n := m.last; n >= m.first && n > 0 && len(out) <= num; n-- {
+		e, ok := m.at(n)
+		if !ok || channel != "*" && e.Channel != channel {
+			continue
+		}
+		if e.Level >= level {
 			out = append(out, e)
+		} else if len(out) == num {
+			break
 		}
 	}
 	slices.Reverse(out)
@@ -252,10 +259,7 @@ func (m *Service) Commands(t *command.Table) {
 }
 
 func (m *Service) logLast(c *command.Call) command.Reply {
-	num := int(c.IntOr("num", 20))
-	if num < 1 {
-		num = 20
-	}
+	num := int(max(0, c.IntOr("num", 20)))
 	level := msg.LogInfo
 	if s := c.Str("level"); s != "" {
 		l, ok := levels[s]
