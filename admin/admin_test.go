@@ -191,7 +191,7 @@ func FuzzCommand(f *testing.F) {
 		if no != 0 && status == "" {
 			t.Errorf("refused without a word: %q", text)
 		}
-		if out != "" && !json.Valid([]byte(out)) && !slices.Contains([]string{"{\n}\n"}, out) && !strings.ContainsAny(text, "\x80\xff\\") {
+		if out != "" && !json.Valid([]byte(out)) && !slices.Contains([]string{"{\n}\n"}, out) && !strings.ContainsAny(text, "\\") {
 			t.Errorf("%q: %s", text, out)
 		}
 	})
