@@ -56,7 +56,7 @@ type differ struct {
 }
 
 func (img *Image) diff(ctx context.Context, o DiffOptions, f func(DiffExtent) error) error {
-	v, err := img.current(ctx)
+	v, err := img.settled(ctx)
 	if err != nil {
 		return err
 	}

@@ -26,32 +26,43 @@ func (img *Image) WriteZeroes(ctx context.Context, off, n int64) error {
 
 // zero frees the whole units of a range.
 func (img *Image) zero(ctx context.Context, off, n int64, unit uint64) error {
+	if img.caching() {
+		return img.keepZeros(ctx, off, n, unit)
+	}
+	return img.change(ctx, off, n, func(v *view, x *striper.Extent) change { return img.zeroing(v, x, unit) })
+}
+
+// units is what of an extent are whole units, as bytes of the object.
+func (img *Image) units(v *view, x *striper.Extent, unit uint64) (begin, end uint64) {
+	unit = min(unit, img.layout.ObjectSize)
+	end = x.End()
+	// The image's last bytes are the end of a unit.
+	if end%unit != 0 && end != img.layout.Length(x.Object, v.size) {
+		end -= end % unit
+	}
+	return (x.Offset + unit - 1) / unit * unit, end
+}
+
+// zeroing is the change that frees the whole units of an extent.
+func (img *Image) zeroing(v *view, x *striper.Extent, unit uint64) change {
 	size := img.layout.ObjectSize
-	unit = min(unit, size)
-	return img.change(ctx, off, n, func(v *view, x *striper.Extent) change {
-		end := x.End()
-		// The image's last bytes are the end of a unit.
-		if end%unit != 0 && end != img.layout.Length(x.Object, v.size) {
-			end -= end % unit
-		}
-		begin := (x.Offset + unit - 1) / unit * unit
-		whole := begin == 0 && end == size
-		switch {
-		case begin >= end:
-			return change{}
-		case whole && v.overlap > 0 && img.parentBytes(v, x.Object) > 0:
-			// Without an object the parent's bytes would be read.
-			return change{covers: true, steps: func(op *rados.WriteOp) {
-				op.Create(false)
-				op.Truncate(0)
-			}}
-		case whole:
-			return removal()
-		case end == size:
-			return change{noop: true, steps: func(op *rados.WriteOp) { op.Truncate(begin) }}
-		}
-		return change{noop: true, steps: func(op *rados.WriteOp) { op.Zero(begin, end-begin) }}
-	})
+	begin, end := img.units(v, x, unit)
+	whole := begin == 0 && end == size
+	switch {
+	case begin >= end:
+		return change{}
+	case whole && v.overlap > 0 && img.parentBytes(v, x.Object) > 0:
+		// Without an object the parent's bytes would be read.
+		return change{covers: true, steps: func(op *rados.WriteOp) {
+			op.Create(false)
+			op.Truncate(0)
+		}}
+	case whole:
+		return removal()
+	case end == size:
+		return change{noop: true, steps: func(op *rados.WriteOp) { op.Truncate(begin) }}
+	}
+	return change{noop: true, steps: func(op *rados.WriteOp) { op.Zero(begin, end-begin) }}
 }
 
 // removal is the change that removes an object.
@@ -67,6 +78,15 @@ func (img *Image) WriteSame(ctx context.Context, off, n int64, pattern []byte) e
 	}
 	if bytes.Count(pattern, []byte{0}) == len(pattern) {
 		return img.fail("write same", img.zero(ctx, off, n, 1))
+	}
+	if img.caching() {
+		return img.fail("write same", img.keepBytes(ctx, off, n, func(at, n int64) []byte {
+			data := make([]byte, n)
+			for i := range data {
+				data[i] = pattern[(at+int64(i))%int64(len(pattern))]
+			}
+			return data
+		}))
 	}
 	return img.fail("write same", img.change(ctx, off, n, func(_ *view, x *striper.Extent) change {
 		data := make([]byte, 0, x.Length)
@@ -89,6 +109,9 @@ func (img *Image) CompareAndWrite(ctx context.Context, old, p []byte, off int64)
 	}
 	if off >= 0 && len(img.layout.Extents(striper.Range{Offset: uint64(off), Length: uint64(len(p))})) != 1 {
 		return 0, img.fail(what, invalid("%d bytes at %d are not in one object", len(p), off))
+	}
+	if err := img.settle(ctx); err != nil {
+		return 0, img.fail(what, err)
 	}
 	err = img.change(ctx, off, int64(len(p)), func(_ *view, x *striper.Extent) change {
 		c := img.writing(x, gather(p, x))

@@ -22,7 +22,8 @@
 //
 // All methods may be called at any time by any goroutine. Writes that overlap
 // and run at one time are done in either order, in each object of its own; one
-// that has returned is durable, and seen by all reads that begin later.
+// that has returned is durable, and seen by all reads that begin later. With
+// OpenOptions.Cache it is durable after the next Flush.
 //
 // # Errors
 //

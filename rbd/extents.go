@@ -34,7 +34,7 @@ const (
 // makes a large image with little in it cheap; the others are asked what is
 // allocated.
 func (img *Image) Extents(ctx context.Context, off, n int64) ([]Extent, error) {
-	v, err := img.current(ctx)
+	v, err := img.settled(ctx)
 	if err == nil && (off < 0 || n <= 0 || uint64(off) > v.size || uint64(n) > v.size-uint64(off)) {
 		err = invalid("%d bytes at %d of %d", n, off, v.size)
 	}

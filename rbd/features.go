@@ -88,7 +88,7 @@ func (img *Image) updateFeatures(ctx context.Context, m *notify.Message) error {
 		return err
 	}
 	defer img.managing.release()
-	if err := img.gate.close(ctx); err != nil {
+	if err := img.shut(ctx); err != nil {
 		return err
 	}
 	err := img.switchFeatures(context.WithoutCancel(ctx), m.Features, m.Enabled)

@@ -14,6 +14,7 @@ import (
 	"github.com/pulpo-storage/pulpo/rados"
 	"github.com/pulpo-storage/pulpo/rados/striper"
 	"github.com/pulpo-storage/pulpo/rbd/calls"
+	"github.com/pulpo-storage/pulpo/rbd/writeback"
 )
 
 // Image is an open image, or a snapshot of one. It is for concurrent use.
@@ -43,8 +44,11 @@ type Image struct {
 	atMost   atomic.Uint64 // size that the image seems to have while it shrinks
 	owner    *ownership
 	remote   *requests
-	touched  atomic.Int64  // when the header's time of modification was set; Unix seconds
-	kick     chan struct{} // the header should be read; capacity 1
+	cache    *writeback.Cache // nil: writes are durable when they return
+	// keepsBack is set when the cache may keep writes back.
+	keepsBack atomic.Bool
+	touched   atomic.Int64  // when the header's time of modification was set; Unix seconds
+	kick      chan struct{} // the header should be read; capacity 1
 
 	life  context.Context // until Close
 	end   context.CancelCauseFunc
@@ -79,7 +83,8 @@ type OpenOptions struct {
 	// for reading.
 	Snapshot   string
 	SnapshotID uint64
-	Log        *slog.Logger // nil: nothing is logged
+	Cache      *CacheOptions // nil: writes are durable when they return
+	Log        *slog.Logger  // nil: nothing is logged
 }
 
 // Open opens an image by its name. ENOENT: there is none, or not the snapshot;
@@ -161,10 +166,14 @@ func (img *Image) begin(ctx context.Context, o OpenOptions) error {
 	if err := img.show(ctx, h); err != nil || img.readOnly {
 		return err
 	}
+	if err := img.makeCache(o.Cache); err != nil {
+		return err
+	}
 	if err := img.watch(ctx); err != nil {
 		return err
 	}
 	img.told.Add(1) // it may have changed before the watch was there
+	img.startCache()
 	return nil
 }
 
@@ -269,8 +278,9 @@ func (img *Image) Close(ctx context.Context) error {
 	if again {
 		return img.fail("close", errClosed)
 	}
+	img.settle(ctx) // while it can be tried again; what is left is told of by endCache
 	img.gate.end(errClosed)
-	err := img.owner.release(ctx)
+	err := errors.Join(img.endCache(ctx), img.owner.release(ctx))
 	img.end(errClosed)
 	img.mu.Lock()
 	w := img.watching

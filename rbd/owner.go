@@ -268,8 +268,8 @@ func (o *ownership) begin(ctx context.Context, l rados.Lock) error {
 	}
 	o.mu.Lock()
 	o.lock = l // for flagging the image
-	o.lease, o.end = context.WithCancelCause(context.Background())
 	o.mu.Unlock()
+	o.renew()
 	if v := img.view.Load(); v.has(ObjectMap) {
 		m, err := openObjectMap(ctx, img, v)
 		if err != nil {
@@ -284,6 +284,13 @@ func (o *ownership) begin(ctx context.Context, l rados.Lock) error {
 	img.log.Info("image is owned", "cookie", l.Cookie)
 	img.announce(notify.AcquiredLock)
 	return nil
+}
+
+// renew lets long operations begin.
+func (o *ownership) renew() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lease, o.end = context.WithCancelCause(context.Background())
 }
 
 // adapt has the owner keep an object map, or cease to, when the feature was
@@ -330,11 +337,19 @@ func (o *ownership) release(ctx context.Context) error {
 	o.mu.Lock()
 	o.end(errHandedOver)
 	o.mu.Unlock()
+	o.work.Wait() // some of it passes the gate
 	if err := o.img.gate.close(ctx); err != nil {
+		o.renew()
 		return err
 	}
 	defer o.img.gate.open()
-	o.work.Wait()
+	switch err := o.img.drain(ctx); {
+	case isFenced(err):
+		o.img.forget(err)
+	case err != nil:
+		o.renew()
+		return err
+	}
 	m := o.objectMap.Load()
 	o.drop(errHandedOver)
 	var err error
@@ -396,7 +411,9 @@ func (o *ownership) verify(ctx context.Context) {
 // lost notes that somebody broke the lock.
 func (o *ownership) lost(err error) {
 	o.img.log.Warn("lock of the image is lost", "err", err)
-	o.drop(fmt.Errorf("lock of the image is lost: %w", err))
+	err = fmt.Errorf("lock of the image is lost: %w", err)
+	o.drop(err)
+	o.img.forget(err)
 }
 
 // AcquireLock makes this client the owner of the image and keeps it so: others

@@ -6,6 +6,7 @@ import (
 
 	"github.com/pulpo-storage/pulpo/clsrbd"
 	"github.com/pulpo-storage/pulpo/rados/striper"
+	"github.com/pulpo-storage/pulpo/rbd/writeback"
 )
 
 // ReadAt reads len(p) bytes at off into p, fewer with io.EOF at the image's end.
@@ -24,9 +25,16 @@ func (img *Image) ReadAt(ctx context.Context, p []byte, off int64) (int, error) 
 	if rest := v.size - uint64(off); uint64(len(p)) > rest {
 		p, eof = p[:rest], io.EOF
 	}
-	if err := img.readRange(ctx, v, p, uint64(off)); err != nil {
-		return 0, img.fail("read", err)
+	var kept writeback.Patch
+	if img.cache != nil {
+		kept = img.cache.Look(off, int64(len(p)))
 	}
+	if !kept.Whole() || img.cache == nil {
+		if err := img.readRange(ctx, v, p, uint64(off)); err != nil {
+			return 0, img.fail("read", err)
+		}
+	}
+	kept.Apply(p)
 	return len(p), eof
 }
 

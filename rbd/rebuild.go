@@ -49,7 +49,7 @@ func (img *Image) rebuildObjectMap(ctx context.Context, progress Progress) error
 			}
 		}
 	}
-	if err := img.gate.close(ctx); err != nil {
+	if err := img.shut(ctx); err != nil {
 		return err
 	}
 	err = m.save(ctx)

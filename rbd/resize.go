@@ -52,7 +52,7 @@ func (img *Image) setSize(ctx context.Context, size uint64) error {
 		return err
 	}
 	defer img.managing.release()
-	if err := img.gate.close(ctx); err != nil {
+	if err := img.shut(ctx); err != nil {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -118,7 +118,7 @@ const noLimit = ^uint64(0)
 
 // limit makes the image seem not larger than a size.
 func (img *Image) limit(ctx context.Context, size uint64) error {
-	if err := img.gate.close(ctx); err != nil {
+	if err := img.shut(ctx); err != nil {
 		return err
 	}
 	defer img.gate.open()

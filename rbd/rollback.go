@@ -45,7 +45,7 @@ func (img *Image) rollback(ctx context.Context, name string, progress Progress) 
 		return err
 	}
 	defer img.managing.release()
-	if err := img.gate.close(ctx); err != nil {
+	if err := img.shut(ctx); err != nil {
 		return err
 	}
 	err = img.rollbackObjects(ctx, name, progress)

@@ -134,7 +134,7 @@ func (img *Image) createSnapshot(ctx context.Context, m *notify.Message) error {
 			img.tasks.Go(func() { img.say(context.WithoutCancel(img.life), &q) })
 		}()
 	}
-	if err := img.gate.close(ctx); err != nil {
+	if err := img.shut(ctx); err != nil {
 		return err
 	}
 	err = img.addSnapshot(context.WithoutCancel(ctx), m) // not half of it

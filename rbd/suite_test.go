@@ -60,6 +60,11 @@ var stories = []struct {
 	{"export diff", testExportDiff},
 	{"copies", testCopies},
 	{"model", testModel},
+	{"cache", testCache},
+	{"write through", testWriteThrough},
+	{"fenced cache", testFenced},
+	{"cache model", testCacheModel},
+	{"cache together", testCacheTogether},
 }
 
 func TestStories(t *testing.T) {

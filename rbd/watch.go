@@ -155,7 +155,7 @@ func (img *Image) answer(m *notify.Message) []byte {
 	case notify.AsyncComplete:
 		img.remote.complete(m.Request, errno.Error(m.Result))
 	case notify.Quiesce:
-		return notify.Respond(nil) // what was written is durable
+		return notify.Respond(nil) // the owner writes back before it makes the snapshot
 	case notify.Unquiesce:
 	default:
 		if img.owner.owned() {

@@ -11,11 +11,17 @@ import (
 	"github.com/pulpo-storage/pulpo/rbd/calls"
 )
 
-// WriteAt writes p at off. On return it is durable. EINVAL: it does not fit in
+// WriteAt writes p at off. On return it is durable, unless the image was opened
+// with a cache. EINVAL: it does not fit in
 // the image; EROFS: the image is open for reading only. If ctx ends first the
 // bytes may be written or not, in part too, and p must not be changed any more.
 func (img *Image) WriteAt(ctx context.Context, p []byte, off int64) (int, error) {
-	err := img.change(ctx, off, int64(len(p)), func(_ *view, x *striper.Extent) change { return img.writing(x, gather(p, x)) })
+	var err error
+	if img.caching() {
+		err = img.keepBytes(ctx, off, int64(len(p)), func(at, n int64) []byte { return p[at:][:n] })
+	} else {
+		err = img.change(ctx, off, int64(len(p)), func(_ *view, x *striper.Extent) change { return img.writing(x, gather(p, x)) })
+	}
 	if err != nil {
 		return 0, img.fail("write", err)
 	}
@@ -42,13 +48,18 @@ func gather(p []byte, x *striper.Extent) []byte {
 	return data
 }
 
-// Flush returns when all writes that have returned are durable: at once, for
-// there is nothing between an Image and the OSDs that keeps bytes back.
+// Flush returns when all writes that have returned are durable: at once, if the
+// image was opened without a cache. With one, an error says that some are not; they
+// stay, and the next Flush tries again, unless the error says that they are lost.
 func (img *Image) Flush(ctx context.Context) error {
 	if _, err := img.current(ctx); err != nil {
 		return img.fail("flush", err)
 	}
-	return nil
+	if img.cache == nil {
+		return nil
+	}
+	img.keepsBack.Store(true)
+	return img.fail("flush", img.cache.Flush(ctx))
 }
 
 // change is what is done to one object.
@@ -68,10 +79,23 @@ func (img *Image) change(ctx context.Context, off, n int64, f func(v *view, x *s
 		return err
 	}
 	defer img.gate.leave()
+	if err := v.check(off, n); err != nil {
+		return err
+	}
+	img.touch()
+	return img.changeIn(ctx, v, off, n, f)
+}
+
+// check tells whether a range lies in the image.
+func (v *view) check(off, n int64) error {
 	if off < 0 || n < 0 || uint64(off) > v.size || uint64(n) > v.size-uint64(off) {
 		return invalid("%d bytes at %d of %d", n, off, v.size)
 	}
-	img.touch()
+	return nil
+}
+
+// changeIn is change behind the gate.
+func (img *Image) changeIn(ctx context.Context, v *view, off, n int64, f func(v *view, x *striper.Extent) change) error {
 	extents := img.layout.Extents(striper.Range{Offset: uint64(off), Length: uint64(n)})
 	return parallel(ctx, width, uint64(len(extents)), func(ctx context.Context, i uint64) error {
 		c := f(v, &extents[i])
