@@ -21,13 +21,14 @@ import (
 
 	"github.com/pulpo-storage/pulpo/cli/connect"
 	"github.com/pulpo-storage/pulpo/gateway/nbd"
+	"github.com/pulpo-storage/pulpo/rbd"
 )
 
 type settings struct {
 	cluster         connect.Settings
 	pool, namespace string
 	listen          []string
-	readOnly        bool
+	readOnly, cache bool
 	connections     int
 	cert, key, ca   string
 }
@@ -48,6 +49,7 @@ func New() *cobra.Command {
 	f.StringVarP(&s.namespace, "namespace", "N", "", "namespace")
 	f.StringArrayVarP(&s.listen, "listen", "l", []string{"127.0.0.1:10809"}, "`address` to listen at, or unix:PATH; may be given more than once")
 	f.BoolVar(&s.readOnly, "read-only", false, "let nobody write")
+	f.BoolVar(&s.cache, "cache", false, "keep writes back until a client flushes, as a disk's cache does")
 	f.IntVar(&s.connections, "max-connections", 256, "how many clients there may be at a time")
 	f.StringVar(&s.cert, "tls-cert", "", "`file` with the server's certificates (PEM); clients must use TLS")
 	f.StringVar(&s.key, "tls-key", "", "`file` with the certificate's key")
@@ -73,8 +75,12 @@ func (s *settings) run(cmd *cobra.Command, images []string) error {
 	if err != nil {
 		return err
 	}
+	exports := &nbd.Images{Pool: pool.Namespace(s.namespace), Names: images, ReadOnly: s.readOnly, Log: log}
+	if s.cache {
+		exports.Cache = &rbd.CacheOptions{}
+	}
 	srv := &nbd.Server{
-		Exports: &nbd.Images{Pool: pool.Namespace(s.namespace), Names: images, ReadOnly: s.readOnly, Log: log},
+		Exports: exports,
 		TLS:     conf, Log: log, Connections: s.connections,
 	}
 	var listeners []net.Listener

@@ -22,7 +22,11 @@ type Images struct {
 	Pool     *rados.Pool
 	Names    []string // what may be had; none: all images and snapshots
 	ReadOnly bool
-	Log      *slog.Logger // nil: nothing is logged
+	// Cache has images keep writes back until a client flushes, or writes with FUA;
+	// nil: writes are durable when they are answered. All connections to an image
+	// share it.
+	Cache *rbd.CacheOptions
+	Log   *slog.Logger // nil: nothing is logged
 }
 
 // List names the images.
@@ -50,7 +54,7 @@ func (x *Images) Open(ctx context.Context, name string) (Device, error) {
 		return nil, fmt.Errorf("image %s: %w", name, errno.ENOENT)
 	}
 	image, snapshot, _ := strings.Cut(name, "@")
-	img, err := rbd.Open(ctx, x.Pool, image, rbd.OpenOptions{ReadOnly: x.ReadOnly || snapshot != "", Snapshot: snapshot, Log: x.Log})
+	img, err := rbd.Open(ctx, x.Pool, image, rbd.OpenOptions{ReadOnly: x.ReadOnly || snapshot != "", Snapshot: snapshot, Cache: x.Cache, Log: x.Log})
 	if err != nil {
 		return nil, err
 	}
