@@ -88,12 +88,27 @@ func members(t *testing.T, rounds, writers int, pause time.Duration) {
 		}
 		t.Logf("round %d: %s, hung for %v; %d operations", round+1, strings.Join(victims, " and "), hang.Round(time.Millisecond), l.Acked()-before)
 	}
+	stuck := time.AfterFunc(patience*2/3, func() { describe(t, admin, osds) })
 	crew.finish(t)
+	stuck.Stop()
 	waitClean(t, admin)
 	verify(t, l, openPool(t, admin, pool))
 	scrub(t, admin)
 	binary.Down(t, dir)
 	fsck(t, dir, osds)
+}
+
+// describe logs what is not as it should be, and what OSDs have not answered.
+func describe(t *testing.T, c *rados.Cluster, osds int) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience/6)
+	defer cancel()
+	if r, err := c.Command(ctx, rados.ToMons(), map[string]string{"prefix": "pg dump_stuck"}, nil); err == nil {
+		t.Logf("%s", r.Data)
+	}
+	for i := range osds {
+		r, err := c.Command(ctx, rados.ToOSD(i), map[string]string{"prefix": "dump_ops_in_flight"}, nil)
+		t.Logf("osd.%d: %v %s", i, err, r.Data)
+	}
 }
 
 // command runs a command of the monitors that must succeed.
