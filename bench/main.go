@@ -7,6 +7,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
@@ -36,6 +37,17 @@ type cluster struct {
 	name string
 	conf string
 	pids []int // of the daemons whose CPU counts
+}
+
+// setting is a kind of cluster and what is measured on it.
+type setting struct {
+	osds, copies int
+	rows         []row
+}
+
+var settings = []setting{
+	{1, 1, slices.Concat(objectRows, imageRows)},
+	{3, 3, copiesRows},
 }
 
 // sample is the outcome of one run.
@@ -69,17 +81,45 @@ func run(rounds, seconds int, only, dir, binary string) (err error) {
 		}
 		defer os.RemoveAll(dir)
 	}
+	var out strings.Builder
+	fmt.Fprintf(&out, "# %s\n\n", time.Now().UTC().Format("2006-01-02 15:04 MST"))
+	fmt.Fprintf(&out, "%s, %d cores, Go %s, commit %s. `rados bench`, `rbd` and librbd (through fio) of 16.2.15, %d s a run, medians of %d, on the same disk, BlueStore on files for the stock cluster, cephx, crc. Each OSD of the stock cluster is a process, Pulpo is one.\n",
+		cpuName(), runtime.NumCPU(), strings.TrimPrefix(runtime.Version(), "go"), commit(), seconds, rounds)
+	for _, s := range settings {
+		s.rows = slices.DeleteFunc(s.rows, func(r row) bool { return !match.MatchString(r.name) })
+		if len(s.rows) == 0 {
+			continue
+		}
+		if err := s.run(&out, rounds, seconds, dir, binary); err != nil {
+			return err
+		}
+	}
+	fmt.Print(out.String())
+	results := filepath.Join(peer.Root(), "bench/results")
+	if err := os.MkdirAll(results, 0o755); err != nil {
+		return err
+	}
+	file := filepath.Join(results, time.Now().UTC().Format("2006-01-02-1504")+".md")
+	return os.WriteFile(file, []byte(out.String()), 0o644)
+}
+
+// run measures both kinds of cluster in turn.
+func (s *setting) run(out *strings.Builder, rounds, seconds int, dir, binary string) (err error) {
 	script := filepath.Join(peer.Root(), "test/peer/ceph-peer")
-	stockDir, ourDir := filepath.Join(dir, "stock"), filepath.Join(dir, "pulpo")
-	if err := command(nil, script, "up", "--dir", stockDir, "--bluestore"); err != nil {
+	osds := strconv.Itoa(s.osds)
+	stockDir, ourDir := filepath.Join(dir, "stock"+osds), filepath.Join(dir, "pulpo"+osds)
+	if err := command(nil, script, "up", "--dir", stockDir, "--bluestore", "--osds", osds); err != nil {
 		return err
 	}
 	defer command(nil, script, "down", "--dir", stockDir)
 	started := time.Now()
-	if err := command(nil, binary, "up", "--dir", ourDir, "--detach"); err != nil {
+	if err := command(nil, binary, "up", "--dir", ourDir, "--osds", osds, "--detach"); err != nil {
 		return err
 	}
-	defer command(nil, binary, "down", "--dir", ourDir)
+	defer func() {
+		command(nil, binary, "down", "--dir", ourDir)
+		os.RemoveAll(ourDir)
+	}()
 	upTook := time.Since(started)
 
 	stock := cluster{name: "stock", conf: filepath.Join(stockDir, "ceph.conf")}
@@ -93,24 +133,14 @@ func run(rounds, seconds int, only, dir, binary string) (err error) {
 	}
 	idle := rss(ours.pids)
 	for _, c := range []cluster{stock, ours} {
-		if err := command(peer.Env(c.conf), "ceph", "osd", "pool", "create", "bench", "32"); err != nil {
-			return err
-		}
-		if err := command(peer.Env(c.conf), "rbd", "pool", "init", "bench"); err != nil {
+		if err := c.makePool(s.copies); err != nil {
 			return err
 		}
 	}
 
-	var out strings.Builder
-	fmt.Fprintf(&out, "# %s\n\n", time.Now().UTC().Format("2006-01-02 15:04 MST"))
-	fmt.Fprintf(&out, "%s, %d cores, Go %s, commit %s. `rados bench`, `rbd` and librbd (through fio) of 16.2.15, %d s a run, medians of %d, one OSD each on the same disk, BlueStore on a file for the stock one, cephx, crc.\n\n",
-		cpuName(), runtime.NumCPU(), strings.TrimPrefix(runtime.Version(), "go"), commit(), seconds, rounds)
-	fmt.Fprintf(&out, "From nothing to serving: %d ms. Memory at rest: %d MB.\n\n", upTook.Milliseconds(), idle>>20)
+	fmt.Fprintf(out, "\n## OSDs: %d, copies: %d\n\nFrom nothing to serving: %d ms. Memory at rest: %d MB.\n\n", s.osds, s.copies, upTook.Milliseconds(), idle>>20)
 	out.WriteString("| load | stock ops/s | pulpo ops/s | ratio | stock ms | pulpo ms | stock CPU us/op | pulpo CPU us/op | CPU ratio |\n|---|---|---|---|---|---|---|---|---|\n")
-	for _, r := range slices.Concat(objectRows, imageRows) {
-		if !match.MatchString(r.name) {
-			continue
-		}
+	for _, r := range s.rows {
 		for _, c := range []cluster{stock, ours} {
 			if r.prepare == nil {
 				break
@@ -135,14 +165,51 @@ func run(rounds, seconds int, only, dir, binary string) (err error) {
 		out.WriteString(line)
 		log.Print(strings.TrimSpace(line))
 	}
-	fmt.Fprintf(&out, "\nMemory of pulpo at the end: %d MB.\n", rss(ours.pids)>>20)
-	fmt.Print(out.String())
-	results := filepath.Join(peer.Root(), "bench/results")
-	if err := os.MkdirAll(results, 0o755); err != nil {
-		return err
+	fmt.Fprintf(out, "\nMemory of pulpo at the end: %d MB.\n", rss(ours.pids)>>20)
+	return nil
+}
+
+// makePool makes the pool that all loads use, and waits until it is clean.
+func (c cluster) makePool(copies int) error {
+	env := peer.Env(c.conf)
+	for _, args := range [][]string{
+		{"ceph", "osd", "pool", "create", "bench", "32"},
+		{"ceph", "osd", "pool", "set", "bench", "size", strconv.Itoa(copies), "--yes-i-really-mean-it"},
+		{"rbd", "pool", "init", "bench"},
+	} {
+		if err := command(env, args[0], args[1:]...); err != nil {
+			return err
+		}
 	}
-	file := filepath.Join(results, time.Now().UTC().Format("2006-01-02-1504")+".md")
-	return os.WriteFile(file, []byte(out.String()), 0o644)
+	for deadline := time.Now().Add(2 * time.Minute); ; {
+		cmd := exec.Command("/usr/bin/ceph", "pg", "ls-by-pool", "bench", "--format", "json")
+		cmd.Env = env
+		b, err := cmd.Output()
+		if err != nil {
+			return fmt.Errorf("ceph pg ls-by-pool: %w", err)
+		}
+		var list struct {
+			Stats []struct {
+				State  string
+				Acting []int
+			} `json:"pg_stats"`
+		}
+		if err := json.Unmarshal(b, &list); err != nil {
+			return fmt.Errorf("ceph pg ls-by-pool: %w", err)
+		}
+		clean := 0
+		for _, pg := range list.Stats {
+			if pg.State == "active+clean" && len(pg.Acting) == copies {
+				clean++
+			}
+		}
+		if clean >= 32 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s: %d of 32 placement groups are clean after two minutes", c.name, clean)
+		}
+	}
 }
 
 // digits shows a figure with at least three digits.

@@ -21,6 +21,16 @@ var objectRows = []row{
 	objects("4 MiB random read, 16 in flight", "rand", 4<<20, 16),
 }
 
+// copiesRows are those that tell what copies cost.
+var copiesRows = []row{
+	objects("3 copies: 4 KiB write, 16 in flight", "write", 4<<10, 16),
+	objects("3 copies: 4 KiB random read, 16 in flight", "rand", 4<<10, 16),
+	objects("3 copies: 4 KiB write, 1 in flight", "write", 4<<10, 1),
+	objects("3 copies: 64 KiB write, 16 in flight", "write", 64<<10, 16),
+	objects("3 copies: 4 MiB write, 16 in flight", "write", 4<<20, 16),
+	objects("3 copies: 4 MiB random read, 16 in flight", "rand", 4<<20, 16),
+}
+
 // objects is a row of one operation (write, rand) with objects of a size in
 // bytes. Reads read what a short write run left.
 func objects(name, op string, size, depth int) row {
