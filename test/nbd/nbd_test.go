@@ -68,9 +68,11 @@ func start(t *testing.T) *world {
 	return w
 }
 
-func (w *world) serve(conf *tls.Config) string {
+func (w *world) serve(conf *tls.Config) string { return w.serveImages(conf, &nbd.Images{Pool: w.pool}) }
+
+func (w *world) serveImages(conf *tls.Config, images *nbd.Images) string {
 	w.Helper()
-	s := &nbd.Server{Exports: &nbd.Images{Pool: w.pool}, TLS: conf, Log: slog.New(slog.DiscardHandler)}
+	s := &nbd.Server{Exports: images, TLS: conf, Log: slog.New(slog.DiscardHandler)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -126,6 +128,32 @@ func (w *world) qemu(export string, commands ...string) {
 	}
 	if out := w.run("qemu-io", append(args, w.uri(export))...); strings.Contains(out, "rror") || strings.Contains(out, "failed") {
 		w.Fatalf("%s: %s", export, out)
+	}
+}
+
+// TestCache has the server keep writes back: what was flushed, or written with
+// FUA, is there for librbd, and all that was written when the client is gone.
+func TestCache(t *testing.T) {
+	w := start(t)
+	w.rbd("create", "cached", "-s", "16M")
+	w.addr = w.serveImages(nil, &nbd.Images{Pool: w.pool, Cache: &rbd.CacheOptions{AtOnce: true, MaxAge: time.Hour}})
+	exported := func() []byte { return []byte(w.rbd("export", "cached", "-")) }
+	want := make([]byte, 16*mib)
+	fill := func(off, n int, b byte) { copy(want[off:], bytes.Repeat([]byte{b}, n)) }
+	w.qemu("cached", "write -P 1 4k 8k", "write -P 2 5M 64k", "flush", "write -f -P 3 6M 4k", "write -z 6k 1k", "read -P 3 6M 4k", "read -P 0 6k 1k")
+	fill(4<<10, 8<<10, 1)
+	fill(5*mib, 64<<10, 2)
+	fill(6*mib, 4<<10, 3)
+	fill(6<<10, 1<<10, 0)
+	if !bytes.Equal(exported(), want) {
+		t.Error("librbd reads something else")
+	}
+	raw := filepath.Join(t.TempDir(), "raw")
+	rand.Read(want)
+	w.must(os.WriteFile(raw, want, 0o600))
+	w.run("nbdcopy", "--flush", raw, w.uri("cached"))
+	if !bytes.Equal(exported(), want) {
+		t.Error("librbd reads something else after a copy")
 	}
 }
 
