@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pulpo-storage/pulpo/entity"
+	"github.com/pulpo-storage/pulpo/mon"
 	"github.com/pulpo-storage/pulpo/rados"
 )
 
@@ -378,18 +379,30 @@ func (c *Cluster) startMons(ctx context.Context, changed bool) error {
 	} else if err == nil {
 		err = addMons(c.dir, c.id)
 	}
+	var kept []MonEntry
 	for _, e := range c.id.Mons {
-		if err == nil {
-			err = c.startMon(ctx, e, lns[e.Name])
-		} else {
+		if err != nil {
 			lns[e.Name].Close()
+		} else if err = c.startMon(ctx, e, lns[e.Name]); err == nil {
+			kept = append(kept, e)
+		} else if wasRemoved(err) {
+			err = nil
 		}
+	}
+	if err == nil {
+		err = c.forget(kept, c.id.OSDs)
 	}
 	if err != nil || !c.inProcesses() || len(c.id.Mons) == 0 {
 		return err
 	}
 	c.admin, err = c.connect(ctx)
 	return err
+}
+
+// wasRemoved reports whether a monitor cannot start because it was removed. That of
+// another process tells only in words.
+func wasRemoved(err error) bool {
+	return errors.Is(err, mon.ErrRemoved) || strings.HasSuffix(err.Error(), mon.ErrRemoved.Error())
 }
 
 // startMon starts a monitor. The listener is the monitor's from here on.
@@ -415,17 +428,36 @@ func (c *Cluster) startOSDs(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	if there != nil {
+		kept := slices.DeleteFunc(slices.Clone(c.id.OSDs), func(e OSDEntry) bool { return !there[e.UUID] })
+		if err := c.forget(c.id.Mons, kept); err != nil {
+			return err
+		}
+	}
 	errs := make([]error, len(c.id.OSDs))
 	var wg sync.WaitGroup
 	for i, e := range c.id.OSDs {
-		if there != nil && !there[e.UUID] {
-			c.log.Warn("an OSD is not of the cluster any more; to delete what is left of it: pulpo remove", "osd", e.ID, "dir", c.dir.Path)
-			continue
-		}
 		wg.Go(func() { errs[i] = c.startOSD(ctx, e) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// forget keeps only these daemons in the identity; the others were taken out of
+// the cluster and can never come back. What is left of them stays.
+func (c *Cluster) forget(mons []MonEntry, osds []OSDEntry) error {
+	was := c.id.daemons()
+	c.id.Mons, c.id.OSDs = mons, osds
+	now := c.id.daemons()
+	if len(now) == len(was) {
+		return nil
+	}
+	for _, name := range was {
+		if !slices.Contains(now, name) {
+			c.log.Warn("a daemon is not of the cluster any more; its directory can be deleted", "daemon", name, "dir", c.dir.Join(name))
+		}
+	}
+	return c.dir.SetIdentity(c.id)
 }
 
 // members are the uuids of the cluster's OSDs; nil if they are not all in the map

@@ -173,7 +173,7 @@ func (r *removal) dropMon(ctx context.Context, name string) error {
 func (r *removal) deleteHere(ctx context.Context) error {
 	dir, err := OpenDir(r.Dir)
 	if errors.Is(err, ErrInUse) {
-		r.Tell("it is out of the cluster; its directory can be deleted when the cluster is down: run this again then")
+		r.Tell("it is out of the cluster; " + filepath.Join(r.Dir, r.Name) + " can be deleted once the cluster was stopped")
 		return nil
 	} else if err != nil {
 		return err

@@ -32,7 +32,7 @@ func TestGrowAndShrink(t *testing.T) {
 			check(t, fill(t, c, "rbd", 0), n)
 
 			r := binary.Run(t, "remove", "osd.0", "--dir", dir)
-			if r.Code != 0 || !strings.Contains(r.Out, "can be deleted when the cluster is down") {
+			if r.Code != 0 || !strings.Contains(r.Out, "osd.0 can be deleted once") {
 				t.Fatalf("remove: %v\n%s", r, binary.LogTail(dir))
 			}
 			allUp(t, c, 2)
@@ -48,9 +48,26 @@ func TestGrowAndShrink(t *testing.T) {
 				t.Error(err)
 			}
 			binary.Down(t, dir)
-			refuses(t, "--osds 1: .* has 3 OSDs; to remove one: pulpo remove", "up", "--dir", dir, "--osds", "1", "--detach")
+			refuses(t, "--osds 1: .* has 2 OSDs; to remove one: pulpo remove", "up", "--dir", dir, "--osds", "1", "--detach")
 		})
 	}
+}
+
+// TestRemovedMonitor takes a monitor out of a directory that runs as a whole.
+func TestRemovedMonitor(t *testing.T) {
+	t.Parallel()
+	dir := binary.Dir(t)
+	binary.Up(t, dir, "--mons", "3")
+	if r := binary.Run(t, "remove", "mon.c", "--dir", dir); r.Code != 0 {
+		t.Fatalf("remove: %v", r)
+	}
+	quorum(t, client(t, dir), "a", "b")
+	for _, args := range [][]string{{"--processes"}, nil, {"--mons", "3"}} {
+		binary.Down(t, dir)
+		binary.Up(t, dir, args...)
+	}
+	// Another one of that name is a new one.
+	quorum(t, client(t, dir), "a", "b", "c")
 }
 
 // TestRemoveElsewhere drains an OSD of another host and removes a monitor.
