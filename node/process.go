@@ -32,10 +32,9 @@ type process struct {
 	log     *slog.Logger
 	changed func() // the state is another one
 
-	mu    sync.Mutex
-	proc  ProcessState
-	ready bool // of this life
-	cmd   *exec.Cmd
+	mu   sync.Mutex
+	proc ProcessState
+	cmd  *exec.Cmd
 
 	ended bool // for good, as the daemon told before its end
 

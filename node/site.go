@@ -63,8 +63,7 @@ type daemon interface {
 	kill() error
 }
 
-func (s *site) bind() netip.Addr   { return netip.MustParseAddr(s.id.Listen) }
-func (s *site) public() netip.Addr { return netip.MustParseAddr(s.id.Public) }
+func (s *site) bind() netip.Addr { return netip.MustParseAddr(s.id.Listen) }
 
 func (s *site) addrs(port uint16, nonce uint32) entity.AddrVec { return s.id.addrs(port, nonce) }
 

@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,5 +96,5 @@ func TestRemoveElsewhere(t *testing.T) {
 		t.Errorf("a monitor that was removed: %v\n%s", err, mon.log)
 	}
 	quorum(t, admin, "a")
-	run(t, admin, "osd pool create", "pool", fmt.Sprint("goes on"))
+	run(t, admin, "osd pool create", "pool", "goes on")
 }
