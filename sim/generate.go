@@ -22,6 +22,9 @@ func Generate(seed uint64) *Plan {
 		{"mon_allow_pool_size_one", "true"}, {"mon_allow_pool_delete", "true"}, {"osd_pool_default_pg_autoscale_mode", "off"},
 		{"osd_crush_chooseleaf_type", "0"}, {"mon_osd_down_out_interval", pick(r, "0", "0", "15")}, {"mon_osd_reporter_subtree_level", "osd"},
 	}
+	if r.IntN(3) > 0 { // what takes a minute shall fit in
+		p.Options = append(p.Options, [2]string{"osd_heartbeat_grace", "5"}, [2]string{"osd_heartbeat_interval", "1"})
+	}
 	g := &generator{r: r, p: p}
 	g.load()
 	g.faults()
@@ -136,6 +139,21 @@ var faults = []fault{
 		a, b := g.anyone(), pick(g.r, "*", g.anyone())
 		g.at(from, "slow", a, b, (10*time.Millisecond + g.upTo(time.Second)).Round(time.Millisecond).String())
 		g.at(to, "slow", a, b, "0s")
+	},
+	// An OSD that is deposed and does not hear of it, while clients still reach it.
+	func(g *generator, from, _ time.Duration) {
+		n := fmt.Sprintf("osd.%d", g.r.IntN(g.p.OSDs))
+		for o := range g.p.OSDs {
+			g.at(from, "split", n, fmt.Sprintf("osd.%d", o))
+		}
+		for m := range g.p.Mons {
+			g.at(from, "split", n, "mon."+string(rune('a'+m)))
+		}
+		for i := range 30 {
+			verb, token := pick(g.r, "put", "get", "get"), fmt.Sprintf("d%d.%d", from.Milliseconds(), i%3)
+			g.at(from+g.upTo(25*time.Second), "op", fmt.Sprintf("client.%d", g.r.IntN(g.p.Clients)), fmt.Sprintf("o%d", g.r.IntN(3)), verb, token)
+		}
+		g.at(from+25*time.Second, "join", n, "*")
 	},
 	// What operators do, and undo.
 	func(g *generator, from, to time.Duration) {
