@@ -13,7 +13,7 @@ import (
 
 var (
 	oneSeed   = flag.Uint64("seed", 0, "run this seed only and print its trace")
-	seedCount = flag.Uint64("seeds", 200, "how many seeds to run")
+	seedCount = flag.Uint64("seeds", 100, "how many seeds to run")
 	firstSeed = flag.Uint64("first", 1, "the first of them")
 	findIn    = flag.Uint64("find", 0, "run seeds in order until one fails, at most so many")
 	onePlan   = flag.String("plan", "", "run this plan only and print its trace")
