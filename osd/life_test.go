@@ -238,12 +238,11 @@ func TestBootTells(t *testing.T) {
 	if b := boot(); !b.Fresh || b.CleanBegin+b.CleanEnd != 0 || b.BootEpoch != 0 {
 		t.Errorf("a new disk: %+v", b)
 	}
-	up := h.newest().Info[0].UpFrom
 	h.start(2)
 	if b := boot(); b.Fresh || b.CleanBegin+b.CleanEnd != 0 {
 		t.Errorf("after a crash: %+v", b)
 	}
-	up = h.newest().Info[0].UpFrom
+	up := h.newest().Info[0].UpFrom
 	h.step(Stop{})
 	for name, value := range map[string]string{
 		"crush_location": "root=default, rack=r1 host=x", "osd_crush_initial_weight": "0.5", "osd_class_update_on_start": "false",
