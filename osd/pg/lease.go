@@ -107,14 +107,24 @@ func (p *PG) serveAt() (at time.Time) {
 	return at
 }
 
+// leaseAsk is when the replicas were asked for promises. It stays here: a time
+// that has been to another host has lost what tells it from a clock that was set.
+type leaseAsk struct {
+	number uint64
+	at     time.Time
+}
+
 // askLeases asks the replicas for promises, again and again.
 func (p *PG) askLeases(now time.Time) {
 	if len(p.mapping.Acting) < 2 || p.peering.state != stateActive {
 		return
 	}
+	p.leaseAsks = slices.DeleteFunc(p.leaseAsks, func(a leaseAsk) bool { return now.Sub(a.at) >= p.leaseFor() })
+	p.leaseAsked++
+	p.leaseAsks = append(p.leaseAsks, leaseAsk{p.leaseAsked, now})
 	for _, o := range p.mapping.Acting {
 		if q := p.peering.peers[o]; q != nil && q.member {
-			p.tell(o, PeerLease, &leaseBody{Sent: now.UnixNano(), Lease: p.leaseFor()})
+			p.tell(o, PeerLease, &leaseBody{Ask: p.leaseAsked, Lease: p.leaseFor()})
 		}
 	}
 	p.nextLease = now.Add(p.leaseFor() / 2)
@@ -130,12 +140,12 @@ func (p *PG) onLease(now time.Time, from int32, l *leaseBody) {
 // onLeaseAck notes a promise.
 func (p *PG) onLeaseAck(now time.Time, from int32, l *leaseBody) {
 	q := p.peering.peers[from]
-	sent := time.Unix(0, l.Sent)
-	if q == nil || !q.member || sent.After(now) {
+	i := slices.IndexFunc(p.leaseAsks, func(a leaseAsk) bool { return a.number == l.Ask })
+	if q == nil || !q.member || i < 0 {
 		return
 	}
 	wasLaggy := p.laggy(now)
-	q.lease = later(q.lease, sent.Add(min(l.Lease, p.leaseFor())))
+	q.lease = later(q.lease, p.leaseAsks[i].at.Add(min(l.Lease, p.leaseFor())))
 	if wasLaggy && !p.laggy(now) {
 		p.unlag(now)
 	}

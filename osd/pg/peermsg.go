@@ -242,20 +242,20 @@ func (b *opReplyBody) Decode(d *wire.Decoder) {
 
 // leaseBody asks a replica for a promise, or says that it has been given.
 type leaseBody struct {
-	Sent  int64 // when it was asked for, by the primary's clock
+	Ask   uint64 // which of the primary's
 	Lease time.Duration
 }
 
 func (b *leaseBody) Encode(e *wire.Encoder) {
 	m := e.Begin(1, 1)
-	e.S64(b.Sent)
+	e.U64(b.Ask)
 	e.S64(int64(b.Lease))
 	e.End(m)
 }
 
 func (b *leaseBody) Decode(d *wire.Decoder) {
 	env := d.Begin("pg_lease", 1)
-	b.Sent = d.S64()
+	b.Ask = d.U64()
 	b.Lease = time.Duration(d.S64())
 	d.End(env)
 }

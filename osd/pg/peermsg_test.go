@@ -30,7 +30,7 @@ func peerBodies() []peerBody {
 		&infoBody{Info: i, Activated: true},
 		&opBody{Token: 7, Prior: v(8), Txn: []byte("steps")},
 		&opReplyBody{Token: 7, Result: -28},
-		&leaseBody{Sent: 5, Lease: time.Second},
+		&leaseBody{Ask: 5, Lease: time.Second},
 	}
 }
 

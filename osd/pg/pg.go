@@ -175,20 +175,22 @@ type PG struct {
 	dirty   bool // info has news to be written down some time
 	merged  bool // a merge is staged, which cannot be taken back
 
-	peering   peering          // as primary
-	wantTemp  []int32          // members that the monitors were asked for; nil: none
-	heard     bool             // of the primary, in this interval
-	refusing  bool             // no further transactions are taken in this interval
-	refusers  map[int32]uint32 // OSDs that do, by when they came up
-	promises  []promise
-	nextLease time.Time  // when to ask for promises again
-	inactive  []*Request // of other OSDs, until it serves
-	lagging   []*Request // wait for promises
-	untold    []untold
-	deferred  []*FromPeer // wait until the group has been split
-	recovery  repair
-	incoming  map[object.ID]*recovery.Incoming // objects that arrive in pieces
-	guest     bool                             // a place was asked for here, for the primary
+	peering    peering          // as primary
+	wantTemp   []int32          // members that the monitors were asked for; nil: none
+	heard      bool             // of the primary, in this interval
+	refusing   bool             // no further transactions are taken in this interval
+	refusers   map[int32]uint32 // OSDs that do, by when they came up
+	promises   []promise
+	nextLease  time.Time  // when to ask for promises again
+	leaseAsks  []leaseAsk // that may still be answered, in order
+	leaseAsked uint64     // the newest
+	inactive   []*Request // of other OSDs, until it serves
+	lagging    []*Request // wait for promises
+	untold     []untold
+	deferred   []*FromPeer // wait until the group has been split
+	recovery   repair
+	incoming   map[object.ID]*recovery.Incoming // objects that arrive in pieces
+	guest      bool                             // a place was asked for here, for the primary
 
 	// Transactions under way. Tokens rise by one; flights has those above
 	// durable, in order. stored is the newest that is durable here, durable the
