@@ -2,6 +2,7 @@ package osd
 
 import (
 	"iter"
+	"time"
 
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osd/pg"
@@ -26,6 +27,18 @@ func (s *Shard) Groups() iter.Seq[*pg.PG] {
 	return func(yield func(*pg.PG) bool) {
 		for _, id := range s.ids() {
 			if !yield(s.groups[id]) {
+				return
+			}
+		}
+	}
+}
+
+// Serving yields, in order, the groups of which a client would be answered at a
+// time. After [Halt] there are none, whatever the groups themselves think.
+func (s *Shard) Serving(now time.Time) iter.Seq[*pg.PG] {
+	return func(yield func(*pg.PG) bool) {
+		for p := range s.Groups() {
+			if !s.halted && p.Serves(now) && !yield(p) {
 				return
 			}
 		}

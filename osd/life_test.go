@@ -267,12 +267,27 @@ func TestBootTells(t *testing.T) {
 	}
 }
 
-// An OSD that stops serves nobody from the moment that it says so.
+// An OSD that stops serves nobody from the moment that it says so, not those either
+// whose requests waited here before.
 func TestStopServesNobody(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.makePool(1, 4)
+	serving := func() (n int) {
+		for _, s := range h.osd.Shards() {
+			for range s.Serving(h.now) {
+				n++
+			}
+		}
+		return n
+	}
 	h.do(1, "o", 1, writeFull("x"))
+	if n := serving(); n != 4 {
+		t.Fatalf("%d groups are served", n)
+	}
+	waits := h.op(1, "early", 3, read())
+	waits.Op.Epoch = h.newest().Epoch + 1
+	h.request(waits)
 	h.toMon = nil
 	h.noDown = true
 	h.step(Stop{})
@@ -282,6 +297,14 @@ func TestStopServesNobody(t *testing.T) {
 	}
 	if r := h.do(1, "o", 2, read()); r != nil {
 		t.Errorf("served: %+v", r)
+	}
+	h.propose(func(*osdmap.Incremental, *osdmap.Map) {})
+	h.send(h.newest().Epoch)
+	if r := h.answer(3); r != nil {
+		t.Errorf("one that waited is served: %+v", r)
+	}
+	if n := serving(); n != 0 {
+		t.Errorf("%d groups are served", n)
 	}
 	// The monitors do not answer; it goes all the same.
 	if h.wait(10 * time.Second); !h.stopped {

@@ -24,7 +24,7 @@ func Logged(s objstore.Store, id object.SPG, v object.Version) (bool, error) {
 	return m[key] != nil, nil
 }
 
-// Serves reports whether the group would answer a client at a time: it is active
-// and all acting members have promised to take part in no other interval until
-// later.
+// Serves reports whether the group would answer a request that its shard gives it
+// at a time: it is active and all acting members have promised to take part in no
+// other interval until later.
 func (p *PG) Serves(now time.Time) bool { return p.role == roleActive && !p.laggy(now) }
