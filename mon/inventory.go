@@ -60,11 +60,23 @@ func (m *Mon) daemonMetadata(c *command.Call, typ entity.Type, arg string) comma
 		}
 		return command.Fail(errno.ENOENT, "%v.%s does not exist", typ, who)
 	}
-	return c.Dump(func(f *jsonfmt.Formatter) { f.Object("metadata", func() { dumpDaemon(f, all[i]) }) })
+	return c.Dump(func(f *jsonfmt.Formatter) {
+		f.Object("metadata", func() {
+			if typ == entity.Mon {
+				dumpMetadata(f, all[i]) // of which alone Ceph leaves out the name, when asked for one
+			} else {
+				dumpDaemon(f, all[i])
+			}
+		})
+	})
 }
 
 func dumpDaemon(f *jsonfmt.Formatter, d service.Daemon) {
 	f.Str("name", d.ID)
+	dumpMetadata(f, d)
+}
+
+func dumpMetadata(f *jsonfmt.Formatter, d service.Daemon) {
 	for _, k := range slices.Sorted(maps.Keys(d.Metadata)) {
 		f.Str(k, d.Metadata[k])
 	}

@@ -277,17 +277,17 @@ func (c *Cluster) identify(o Options) (changed bool, err error) {
 		o.Mons = max(o.Mons, 1)
 	}
 	c.id = id
+	more, err := id.wantMons(o.Mons, c.dir.Path)
+	if err != nil {
+		return false, err
+	}
+	changed = changed || more
 	if o.Listen != "" {
 		if err := id.listenAt(o.Listen, c.dir.Path); err != nil {
 			return false, err
 		}
 		changed = true
 	}
-	more, err := id.wantMons(o.Mons, c.dir.Path)
-	if err != nil {
-		return false, err
-	}
-	changed = changed || more
 	n := o.OSDs
 	if n == 0 {
 		n = len(id.OSDs)

@@ -41,6 +41,7 @@ func osdMetadata(home string, front, back entity.AddrVec, beats *heartbeats) map
 	m["osd_data"] = home
 	m["osd_objectstore"] = "diskstore"
 	m["osdspec_affinity"] = ""
+	m["ceph_version_when_created"], m["created_at"] = "", ""
 	m["default_device_class"] = mediumOf(home)
 	m["rotational"] = map[bool]string{true: "1", false: "0"}[m["default_device_class"] == "hdd"]
 	m["journal_rotational"] = m["rotational"]
@@ -105,22 +106,20 @@ func mediumOf(path string) string {
 // hostMetadata is what daemons tell of the machine they run on.
 func hostMetadata() map[string]string {
 	m := map[string]string{
-		"arch":                      "x86_64",
-		"ceph_release":              "pacific",
-		"ceph_version":              mon.DefaultVersion,
-		"ceph_version_short":        mon.ShortVersion(mon.DefaultVersion),
-		"ceph_version_when_created": "",
-		"created_at":                "",
-		"hostname":                  hostname(),
-		"kernel_description":        firstLine("/proc/sys/kernel/version"),
-		"kernel_version":            firstLine("/proc/sys/kernel/osrelease"),
-		"os":                        "Linux",
-		"cpu":                       field("/proc/cpuinfo", "model name"),
-		"mem_total_kb":              strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"),
-		"mem_swap_kb":               strings.TrimSuffix(field("/proc/meminfo", "SwapTotal"), " kB"),
-		"distro":                    osRelease("ID"),
-		"distro_description":        osRelease("PRETTY_NAME"),
-		"distro_version":            osRelease("VERSION_ID"),
+		"arch":               "x86_64",
+		"ceph_release":       "pacific",
+		"ceph_version":       mon.DefaultVersion,
+		"ceph_version_short": mon.ShortVersion(mon.DefaultVersion),
+		"hostname":           hostname(),
+		"kernel_description": firstLine("/proc/sys/kernel/version"),
+		"kernel_version":     firstLine("/proc/sys/kernel/osrelease"),
+		"os":                 "Linux",
+		"cpu":                field("/proc/cpuinfo", "model name"),
+		"mem_total_kb":       strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"),
+		"mem_swap_kb":        strings.TrimSuffix(field("/proc/meminfo", "SwapTotal"), " kB"),
+		"distro":             osRelease("ID"),
+		"distro_description": osRelease("PRETTY_NAME"),
+		"distro_version":     osRelease("VERSION_ID"),
 	}
 	if runtime.GOARCH != "amd64" {
 		m["arch"] = runtime.GOARCH

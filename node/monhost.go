@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pulpo-storage/pulpo/buffer"
+	"github.com/pulpo-storage/pulpo/admin"
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
@@ -511,6 +512,9 @@ var errMonStops = errors.New("the monitor stops")
 
 // admin runs a command of an admin socket, the monitor's or the manager's.
 func (h *monHost) admin(session uint64, cmd []byte) ([]byte, error) {
+	if _, err := admin.Parse(string(cmd)); err != nil {
+		return nil, err // in the words of admin sockets, which are not those of monitors
+	}
 	out, status, err := h.ask(context.Background(), session, &msg.Command{FSID: h.fsid, Cmd: []string{string(cmd)}})
 	if err != nil && status != "" {
 		err = fmt.Errorf("%s: %w", status, err)

@@ -37,7 +37,7 @@ func (s *Service) DumpNetwork(c *command.Call) command.Reply {
 	for o, r := range s.pgmap().osds {
 		list = append(list, msg.PingLinks(o, r.stat.Pings, uint32(min(threshold*1000, 1<<32-1)))...)
 	}
-	return asDocument(c).Dump(func(f *jsonfmt.Formatter) { msg.DumpPingLinks(f, threshold, list, s.h.Now(), s.pingStale()) })
+	return c.Dump(func(f *jsonfmt.Formatter) { msg.DumpPingLinks(f, threshold, list, s.h.Now(), s.pingStale()) })
 }
 
 // slowPings complains of networks on which heartbeats take long, though they come.
