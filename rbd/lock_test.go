@@ -124,6 +124,35 @@ func testFirstWrites(w *world) {
 	}
 }
 
+// testOpenWhileTold opens an image while another client says that it owns it,
+// and that it does not any more.
+func testOpenWhileTold(w *world) {
+	owner := w.create("told", mib, rbd.CreateOptions{})
+	pool := w.ioOf(w.another())
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := errors.Join(owner.AcquireLock(w.ctx), owner.ReleaseLock(w.ctx)); err != nil {
+				w.Error(err)
+				return
+			}
+		}
+	})
+	for range 60 {
+		img, err := rbd.Open(w.ctx, pool, "told", rbd.OpenOptions{})
+		w.must(err)
+		w.must(img.Close(w.ctx))
+	}
+	close(stop)
+	wg.Wait()
+}
+
 // testDeadOwner takes an image over from an owner that does not watch it any
 // more, and keeps it from coming back.
 func testDeadOwner(w *world) {

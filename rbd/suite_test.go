@@ -34,6 +34,7 @@ var stories = []struct {
 	{"bounds", testBounds},
 	{"striping", testStriping},
 	{"hand over", testHandOver},
+	{"open while told", testOpenWhileTold},
 	{"first writes", testFirstWrites},
 	{"dead owner", testDeadOwner},
 	{"kept lock", testKeptLock},

@@ -28,13 +28,21 @@ func (img *Image) watch(ctx context.Context) error {
 }
 
 func (img *Image) watchOnce(ctx context.Context) (*rados.Watch, error) {
-	w, err := img.pool.Watch(ctx, clsrbd.Header(img.id), img.hear)
+	// What is said before it is known here who we are waits until it is.
+	known, watches := make(chan struct{}), false
+	defer close(known)
+	w, err := img.pool.Watch(ctx, clsrbd.Header(img.id), func(ctx context.Context, n *rados.Notification) {
+		if <-known; watches {
+			img.hear(ctx, n)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
 	img.mu.Lock()
 	img.watching = w
 	img.mu.Unlock()
+	watches = true
 	return w, nil
 }
 
