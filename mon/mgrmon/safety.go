@@ -205,7 +205,7 @@ func (s *Service) safeToDestroy(c *command.Call) command.Reply {
 	var safe, active, silent, stored []int32
 	at, affected := p.placement(), 0
 	for _, o := range osds {
-		st, reported := p.stat(o)
+		last := p.osds[o] // what it holds counts even if it is out
 		switch {
 		case !p.m.Exists(o):
 			safe = append(safe, o)
@@ -214,9 +214,9 @@ func (s *Service) safeToDestroy(c *command.Call) command.Reply {
 			affected += at.of(o).groups()
 		case clean == sum.all.groups:
 			safe = append(safe, o)
-		case !reported || !p.m.IsUp(o):
+		case last == nil || !p.m.IsUp(o):
 			silent = append(silent, o)
-		case st.PGs > 0:
+		case last.stat.PGs > 0:
 			stored = append(stored, o)
 		default:
 			safe = append(safe, o)

@@ -119,6 +119,8 @@ func TestSafeToDestroy(t *testing.T) {
 	w.report(r)
 	wantReply(t, w, ask(`["1"]`), errno.EBUSY,
 		"OSD(s) 1 last reported they still store some PG data, and not all PGs are active+clean; we cannot be sure they aren't still needed.", "")
+	// That it is out does not make what it holds dispensable.
+	w.change(func(inc *osdmap.Incremental) { inc.NewWeight[1] = osdmap.WeightOut })
 	wantReply(t, w, `{"prefix":"osd safe-to-destroy","ids":["0","1","7"],"format":"json"}`, 0, "",
 		`{"safe_to_destroy":[7],"active":[0],"missing_stats":[],"stored_pgs":[1]}`)
 }
