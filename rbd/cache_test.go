@@ -116,6 +116,8 @@ func testFenced(w *world) {
 	w.must(img.Flush(w.ctx))
 	w.write(img, 0, []byte("lost"))
 	w.must(w.cluster.BlocklistAdd(w.ctx, cluster.Addr(), 0))
+	// An OSD knows of it when it serves somebody who does.
+	w.wantRead(w.open("fenced", rbd.OpenOptions{ReadOnly: true}), 0, []byte("durable"))
 	w.wantErr(img.Flush(w.ctx), errno.EBLOCKLISTED)
 	w.wantRead(w.open("fenced", rbd.OpenOptions{ReadOnly: true}), 0, []byte("durable"))
 	ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
