@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/admin"
+	"github.com/pulpo-storage/pulpo/buffer"
 	"github.com/pulpo-storage/pulpo/cephx"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/errno"
