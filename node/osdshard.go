@@ -1,11 +1,11 @@
 package node
 
 import (
-	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/msgr"
+	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd"
 	"github.com/pulpo-storage/pulpo/osd/pg"
 )
@@ -59,26 +59,26 @@ func (s *osdShard) run() {
 	}
 }
 
-// step takes in one event and does all that the shard decides: the store must
-// show it before the next event.
+// step takes in one event and does all that the shard decides.
 func (s *osdShard) step(now time.Time, ev osd.ShardEvent) {
 	s.busy.Store(now.UnixNano())
 	defer s.busy.Store(0)
-	s.s.Step(now, ev)
-	for {
-		refused, more := s.carryOut()
-		switch {
-		case len(refused) > 0:
-			for _, f := range refused {
-				s.s.Step(now, f)
-			}
-		case more:
-			s.s.Step(now, osd.Resume{})
-		default:
-			return
-		}
-	}
+	s.s.Run(now, ev, s)
 }
+
+var _ osd.Shell = (*osdShard)(nil)
+
+func (s *osdShard) Submit(txn *objstore.Txn, done func(error)) error {
+	return s.h.store.Submit(txn, done)
+}
+
+func (s *osdShard) Send(m pg.Send)         { s.h.send(m) }
+func (s *osdShard) Tell(m pg.PeerSend)     { s.h.peers.send(m) }
+func (s *osdShard) Fetch(f pg.Fetch)       { s.h.fetches.begin(s, f) }
+func (s *osdShard) Note(n pg.Note)         { s.h.note(n) }
+func (s *osdShard) Post(ev osd.ShardEvent) { s.in.post(ev) }
+func (s *osdShard) Report(ev osd.Event)    { s.h.in.post(ev) }
+func (s *osdShard) Failed(err error)       { s.h.failed(err) }
 
 // hangs reports whether a loop has been at one event for so long that the OSD is
 // of no use to anybody (osd_op_thread_timeout).
@@ -90,72 +90,6 @@ func (h *osdHost) hangs(now time.Time) bool {
 		}
 	}
 	return false
-}
-
-// carryOut does what was decided and returns which transactions the store
-// refused, and whether the shard has held back more.
-func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
-	r := s.s.Ready()
-	for i := range r.Writes {
-		w := &r.Writes[i]
-		// The list is the machine's and will be used again.
-		id, token, replies, peers, acks := w.PG, w.Token, slices.Clone(w.Replies), w.Peers, w.Acks
-		err := s.h.store.Submit(w.Txn, func(err error) {
-			if err == nil {
-				for _, m := range replies {
-					s.h.send(m)
-				}
-				for _, m := range acks {
-					s.h.peers.send(m)
-				}
-			}
-			s.in.post(osd.ForPG{PG: id, Event: pg.Committed{Token: token, Err: err}})
-		})
-		if err != nil {
-			refused = append(refused, osd.ForPG{PG: id, Event: pg.SubmitFailed{Token: token, Err: err}})
-		}
-		for _, m := range peers {
-			if err == nil {
-				s.h.peers.send(m)
-			} else {
-				m.Body.Payload().Release()
-			}
-		}
-	}
-	for _, m := range r.Sends {
-		s.h.send(m)
-	}
-	for _, m := range r.Peers {
-		s.h.peers.send(m)
-	}
-	for _, f := range r.Fetches {
-		s.h.fetches.begin(s, f)
-	}
-	for _, n := range r.Notes {
-		s.h.note(n)
-	}
-	for _, a := range r.Answers {
-		s.h.in.post(a)
-	}
-	if r.WantEpoch != 0 {
-		s.h.in.post(osd.WantEpoch{Epoch: r.WantEpoch})
-	}
-	if len(r.Places) > 0 {
-		s.h.in.post(osd.Places{Asks: slices.Clone(r.Places)})
-	}
-	if r.WantUpThru != 0 {
-		s.h.in.post(osd.NeedUpThru{Epoch: r.WantUpThru})
-	}
-	for _, w := range r.WantTemp {
-		s.h.in.post(osd.WantTemp{PG: w.PG, OSDs: w.Acting})
-	}
-	if len(r.Moved) > 0 {
-		s.h.in.post(osd.Moved{Groups: r.Moved})
-	}
-	if r.Fatal != nil {
-		s.h.failed(r.Fatal)
-	}
-	return refused, r.More
 }
 
 // receiver is what a session's messages go to: a connection, or the daemon itself.

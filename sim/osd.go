@@ -14,6 +14,7 @@ import (
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/msgr"
+	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/objstore/memstore"
 	"github.com/pulpo-storage/pulpo/osd"
 	"github.com/pulpo-storage/pulpo/osd/heartbeat"
@@ -369,91 +370,25 @@ func (s *osdShard) step(ev any) {
 	if ev == nil {
 		ev = pg.Tick{}
 	}
-	now := s.h.p.clock()
-	s.s.Step(now, ev)
-	for s.h.w.err == nil {
-		refused, more := s.carryOut()
-		switch {
-		case len(refused) > 0:
-			for _, f := range refused {
-				s.s.Step(now, f)
-			}
-		case more:
-			s.s.Step(now, osd.Resume{})
-		default:
-			s.s.Check()
-			return
-		}
+	s.s.Run(s.h.p.clock(), ev, s)
+	if s.h.w.err == nil {
+		s.s.Check()
 	}
 }
 
-func (s *osdShard) carryOut() (refused []osd.ForPG, more bool) {
-	h := s.h
-	r := s.s.Ready()
-	for i := range r.Writes {
-		w := &r.Writes[i]
-		id, token, replies, peers, acks := w.PG, w.Token, slices.Clone(w.Replies), w.Peers, w.Acks
-		err := h.disk.Submit(w.Txn, func(err error) {
-			for _, m := range replies {
-				h.send(m)
-			}
-			for _, m := range acks {
-				h.tell(m)
-			}
-			for _, m := range acks {
-				h.tell(m)
-			}
-			s.loop.post(osd.ForPG{PG: id, Event: pg.Committed{Token: token, Err: err}})
-		})
-		if err != nil {
-			refused = append(refused, osd.ForPG{PG: id, Event: pg.SubmitFailed{Token: token, Err: err}})
-		}
-		for _, m := range peers {
-			if err == nil {
-				h.tell(m)
-			} else {
-				m.Body.Payload().Release()
-			}
-		}
-	}
-	for _, m := range r.Sends {
-		h.send(m)
-	}
-	for _, m := range r.Peers {
-		h.tell(m)
-	}
-	for _, n := range r.Notes {
-		h.note(n)
-	}
-	for _, a := range r.Answers {
-		h.loop.post(a)
-	}
-	if r.WantEpoch != 0 {
-		h.loop.post(osd.WantEpoch{Epoch: r.WantEpoch})
-	}
-	if len(r.Places) > 0 {
-		h.loop.post(osd.Places{Asks: slices.Clone(r.Places)})
-	}
-	if r.WantUpThru != 0 {
-		h.loop.post(osd.NeedUpThru{Epoch: r.WantUpThru})
-	}
-	for _, w := range r.WantTemp {
-		h.loop.post(osd.WantTemp{PG: w.PG, OSDs: w.Acting})
-	}
-	if r.WantUpThru != 0 {
-		h.loop.post(osd.NeedUpThru{Epoch: r.WantUpThru})
-	}
-	for _, w := range r.WantTemp {
-		h.loop.post(osd.WantTemp{PG: w.PG, OSDs: w.Acting})
-	}
-	if len(r.Moved) > 0 {
-		h.loop.post(osd.Moved{Groups: slices.Clone(r.Moved)})
-	}
-	if r.Fatal != nil {
-		h.w.fail("fatal", "%v: %v", h.p, r.Fatal)
-	}
-	return refused, r.More
+var _ osd.Shell = (*osdShard)(nil)
+
+func (s *osdShard) Submit(txn *objstore.Txn, done func(error)) error {
+	return s.h.disk.Submit(txn, done)
 }
+
+func (s *osdShard) Send(m pg.Send)         { s.h.send(m) }
+func (s *osdShard) Tell(m pg.PeerSend)     { s.h.tell(m) }
+func (s *osdShard) Fetch(f pg.Fetch)       { s.Failed(fmt.Errorf("%v fetches, but no client copies", f.PG)) }
+func (s *osdShard) Note(n pg.Note)         { s.h.note(n) }
+func (s *osdShard) Post(ev osd.ShardEvent) { s.loop.post(ev) }
+func (s *osdShard) Report(ev osd.Event)    { s.h.loop.post(ev) }
+func (s *osdShard) Failed(err error)       { s.h.w.fail("fatal", "%v: %v", s.h.p, err) }
 
 // send sends a message of a machine's; its buffers go with it.
 func (h *osdHost) send(m pg.Send) {
