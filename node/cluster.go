@@ -136,7 +136,6 @@ var localOptions = map[string]string{
 	"mon_data_avail_warn":                            "5", // percent; the disk is shared with everything else
 	"mon_data_avail_crit":                            "2",
 	"osd_pool_default_size":                          "1",
-	"osd_pool_default_min_size":                      "1",
 	"osd_pool_default_pg_num":                        "32",
 	"osd_pool_default_pg_autoscale_mode":             "off",
 	"osd_crush_chooseleaf_type":                      "0",

@@ -2,9 +2,11 @@ package pulpotest_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/pulpo-storage/pulpo/pulpotest"
@@ -132,5 +134,31 @@ func TestManyDaemons(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestCopiesNeedMoreThanHalf: pools begin with one copy; who wants more of them
+// gets a pool that serves nobody while only a minority is there.
+func TestCopiesNeedMoreThanHalf(t *testing.T) {
+	t.Parallel()
+	c := pulpotest.Start(t, pulpotest.Options{OSDs: 3})
+	c.Pool("data")
+	for _, want := range []string{"1 1", "2 1", "3 2"} {
+		size, _, _ := strings.Cut(want, " ")
+		set := map[string]any{"prefix": "osd pool set", "pool": "data", "var": "size", "val": size, "yes_i_really_mean_it": true}
+		if r, err := c.Client.Command(t.Context(), rados.ToMons(), set, nil); err != nil {
+			t.Fatal(r.Status, err)
+		}
+		get := map[string]any{"prefix": "osd pool get", "pool": "data", "var": "min_size", "format": "json"}
+		r, err := c.Client.Command(t.Context(), rados.ToMons(), get, nil)
+		var got struct {
+			MinSize int `json:"min_size"`
+		}
+		if err := errors.Join(err, json.Unmarshal(r.Data, &got)); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(size, " ", got.MinSize) != want {
+			t.Errorf("size %s has min_size %d, want %q", size, got.MinSize, want)
+		}
 	}
 }
