@@ -86,6 +86,7 @@ var opNames = map[OpCode]string{
 	OpOmapRm: "omap-rm", OpOmapRmRange: "omap-rm-range", OpOmapClear: "omap-clear",
 	OpOmapSetHeader: "omap-set-header", OpClone: "clone", OpCloneRange: "clone-range",
 	OpRename: "rename", OpCreateColl: "create-collection", OpRemoveColl: "remove-collection",
+	OpDropColl: "drop-collection",
 }
 
 func (c OpCode) String() string {

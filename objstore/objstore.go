@@ -38,6 +38,10 @@ var (
 	ErrNoSpace  = errno.ENOSPC  // the transaction does not fit; nothing was changed
 	ErrInvalid  = errno.EINVAL  // the transaction is malformed; nothing was changed
 	ErrClosed   = errors.New("object store is closed")
+
+	// ErrDamaged comes with ErrIO if what cannot be read is no data of an object
+	// but what the store keeps of it, or of where objects are.
+	ErrDamaged = errors.New("the store is damaged")
 )
 
 // Coll names a collection (coll_t): that of a placement group, or the daemon's
@@ -144,6 +148,13 @@ type Store interface {
 	// List returns up to max objects >= from, in order, and where to go on:
 	// object.MaxID at the end.
 	List(c Coll, from object.ID, max int) (ids []object.ID, next object.ID, err error)
+
+	// Damaged returns the first ErrDamaged that has come of a collection since the
+	// store was opened; nil if there was none. What can be read of such a
+	// collection is right, but not all that should be there can be found, and it
+	// does not get better by writing: it is to be dropped (OpDropColl) and made
+	// anew. Damaged costs little if all is well.
+	Damaged(c Coll) error
 
 	// Usage returns the space used, cheaply.
 	Usage() Usage

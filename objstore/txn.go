@@ -31,6 +31,7 @@ const (
 	OpCreateColl    OpCode = 16 // the collection; existing is ErrInvalid
 	OpRemoveColl    OpCode = 17 // the collection, which must be empty
 	OpRmAttrs       OpCode = 18 // all attributes
+	OpDropColl      OpCode = 19 // the collection with all that is in it, which is not looked at
 )
 
 // Op is one step of a transaction. Which fields count depends on Code. A range
@@ -122,6 +123,11 @@ func (t *Txn) Rename(c Coll, from object.ID, dc Coll, to object.ID) {
 func (t *Txn) CreateColl(c Coll) { t.add(Op{Code: OpCreateColl, Coll: c}) }
 func (t *Txn) RemoveColl(c Coll) { t.add(Op{Code: OpRemoveColl, Coll: c}) }
 
+// DropColl is the end of a collection that cannot be read, or not as a whole. No
+// step before it in the transaction may be on the collection. A store may give the
+// room back later.
+func (t *Txn) DropColl(c Coll) { t.add(Op{Code: OpDropColl, Coll: c}) }
+
 func (t *Txn) add(o Op) { t.Ops = append(t.Ops, o) }
 
 const txnVersion = 1
@@ -194,7 +200,7 @@ var opShape = map[OpCode]int{
 	OpSetAttr: hasKVs, OpRmAttr: hasKey, OpRmAttrs: 0, OpOmapSet: hasKVs, OpOmapRm: hasKeys,
 	OpOmapRmRange: hasKey | hasEnd, OpOmapClear: 0, OpOmapSetHeader: hasValue, OpClone: hasDest,
 	OpCloneRange: hasDest | hasOff | hasLen | hasDestOff, OpRename: hasDest | hasDestColl,
-	OpCreateColl: noOID, OpRemoveColl: noOID,
+	OpCreateColl: noOID, OpRemoveColl: noOID, OpDropColl: noOID,
 }
 
 func (o *Op) encode(e *wire.Encoder) {

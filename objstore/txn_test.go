@@ -36,6 +36,7 @@ func everyStep() *Txn {
 	tx.Rename(c, a, MetaColl, b)
 	tx.Remove(c, b)
 	tx.RemoveColl(c)
+	tx.DropColl(c)
 	return tx
 }
 

@@ -179,7 +179,7 @@ func (s *Store) flush() error {
 	case <-s.compacted: // long ago
 	default:
 	}
-	if s.db.Metrics().Levels[0].Sublevels > maxLevel0 {
+	if s.damage.Load() == nil && s.db.Metrics().Levels[0].Sublevels > maxLevel0 { // damage may keep it from being compacted
 		select {
 		case <-s.compacted:
 		case <-s.room.gaveUp:

@@ -407,11 +407,12 @@ func (x *exec) omapRmRange(nid uint64, from, to string) error {
 	for ok := it.First(); ok && len(keys) <= maxPointDeletes; ok = it.Next() {
 		keys = append(keys, slices.Clone(it.Key()))
 	}
-	if err := it.Close(); err != nil {
-		return x.s.corrupt("omap", err)
+	err = it.Close()
+	if err != nil {
+		x.s.damaged(x.at, x.s.corrupt("omap", err))
 	}
 	x.omapTouch(nid)
-	if len(keys) > maxPointDeletes {
+	if err != nil || len(keys) > maxPointDeletes { // also what cannot be read
 		return x.batch.DeleteRange(lower, upper, nil)
 	}
 	for _, k := range keys {

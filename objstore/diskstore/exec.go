@@ -84,6 +84,7 @@ type work struct {
 	cur     *onode // what it becomes, nil for none
 	own     bool   // cur is a private copy
 	changed bool   // the onode's record must be written
+	lost    bool   // the store has one that cannot be read
 }
 
 // exec executes one transaction after the other. Nothing that it does is seen
@@ -104,6 +105,7 @@ type exec struct {
 	omaps  []uint64      // nids whose omap the batch changes
 	placed []placed
 	frees  []alloc.Run
+	at     objstore.Coll        // of the step that runs
 	refs   map[uint64]*refChunk // changed
 	state  state
 	added  uint64 // bytes of omap entries that were set
@@ -134,7 +136,7 @@ func (x *exec) classify() {
 		switch op.Code {
 		case objstore.OpRemove, objstore.OpTruncate, objstore.OpZero, objstore.OpOmapClear, objstore.OpOmapRmRange:
 			gives = true
-		case objstore.OpCreateColl, objstore.OpRemoveColl, objstore.OpRename:
+		case objstore.OpCreateColl, objstore.OpRemoveColl, objstore.OpDropColl, objstore.OpRename:
 			gives = true // a group is split, or goes
 		case objstore.OpWrite:
 			writes, x.more = true, true
@@ -206,7 +208,9 @@ func (x *exec) run() error {
 			p = &x.prep[write]
 			write++
 		}
+		x.at = op.Coll
 		if err := x.step(op, p); err != nil {
+			x.s.damaged(op.Coll, err)
 			return fmt.Errorf("transaction step %d (%v %v): %w", i, op.Code, op.OID, err)
 		}
 	}
@@ -243,6 +247,19 @@ func (x *exec) object(c *collection, o object.ID) (int, error) {
 	return len(x.works) - 1, nil
 }
 
+// replaced is object for a step that takes the place of the object, whatever it
+// was. One that cannot be read is taken for none: its blocks stay in use until
+// the store is swept.
+func (x *exec) replaced(c *collection, o object.ID) (int, error) {
+	i, err := x.object(c, o)
+	if !errors.Is(err, objstore.ErrDamaged) {
+		return i, err
+	}
+	x.s.damaged(x.at, err)
+	x.works = append(x.works, work{key: cacheKey{c.id, objstore.Canonical(o)}, lost: true})
+	return len(x.works) - 1, x.batch.Set([]byte{keySweep}, nil, nil)
+}
+
 // edit makes cur a private copy, a new object if there is none, and returns it.
 // Segments are still shared; see segment.
 func (x *exec) edit(w *work) *onode {
@@ -273,12 +290,18 @@ func (x *exec) step(op *objstore.Op, p *prepared) error {
 		return x.createColl(op.Coll)
 	case objstore.OpRemoveColl:
 		return x.removeColl(op.Coll)
+	case objstore.OpDropColl:
+		return x.dropColl(op.Coll)
 	}
 	c, err := x.coll(op.Coll)
 	if err != nil {
 		return err
 	}
-	i, err := x.object(c, op.OID)
+	find := x.object
+	if op.Code == objstore.OpRemove {
+		find = x.replaced
+	}
+	i, err := find(c, op.OID)
 	if err != nil {
 		return err
 	}
@@ -367,7 +390,11 @@ func (x *exec) step(op *objstore.Op, p *prepared) error {
 				return err
 			}
 		}
-		j, err := x.object(dc, op.Dest)
+		find := x.object
+		if op.Code != objstore.OpCloneRange {
+			find = x.replaced
+		}
+		j, err := find(dc, op.Dest)
 		if err != nil {
 			return err
 		}
@@ -436,6 +463,25 @@ func (x *exec) removeColl(c objstore.Coll) error {
 		return x.s.corrupt("collection", err)
 	}
 	x.setColl(c, nil)
+	return x.batch.Delete(numKey(keyColl, k.id), nil)
+}
+
+// dropColl forgets a collection. Its records stay under a number that is not used
+// again, and its blocks in use, until the store is swept (sweep.go).
+func (x *exec) dropColl(c objstore.Coll) error {
+	k, err := x.coll(c)
+	if err != nil {
+		return err
+	}
+	for i := range x.works {
+		if x.works[i].key.coll == k.id {
+			return fmt.Errorf("collection %v is dropped after a step on it: %w", c, objstore.ErrInvalid)
+		}
+	}
+	x.setColl(c, nil)
+	if err := x.batch.Set([]byte{keySweep}, nil, nil); err != nil {
+		return err
+	}
 	return x.batch.Delete(numKey(keyColl, k.id), nil)
 }
 
@@ -512,7 +558,7 @@ func (x *exec) encode() error {
 	for i := range x.works {
 		w := &x.works[i]
 		if w.cur == nil {
-			if w.old != nil {
+			if w.old != nil || w.lost {
 				x.key = onodeKey(x.key[:0], w.key.coll, &w.key.oid)
 				if err := x.batch.Delete(x.key, nil); err != nil {
 					return err
@@ -654,7 +700,7 @@ func (x *exec) commit(done func(error)) error {
 	s.applied.Unlock()
 	for i := range x.works {
 		w := &x.works[i]
-		if w.cur != w.old {
+		if w.cur != w.old || w.lost {
 			s.cache.put(w.key, w.cur)
 		}
 	}

@@ -77,6 +77,7 @@ type checker struct {
 	nids  map[uint64]nidUse
 
 	stored uint64
+	blind  bool // not all could be read: what seems to be nobody's may be somebody's
 }
 
 type nidUse struct {
@@ -106,6 +107,9 @@ func (s *Store) Check(deep bool) (*Report, error) {
 		if err := f(); err != nil {
 			return nil, err
 		}
+		if c.blind {
+			return c.r, nil
+		}
 	}
 	if st := s.state; st.stored != c.stored || st.allocated != c.r.Blocks {
 		c.find(BadUsage, "store", "counts %d bytes stored and %d blocks allocated, there are %d and %d", st.stored, st.allocated, c.stored, c.r.Blocks)
@@ -133,11 +137,12 @@ func (c *checker) scan(kind byte, f func(k, v []byte)) error {
 	for ok := it.First(); ok; ok = it.Next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return err
+			break // Error says it again
 		}
 		f(it.Key(), v)
 	}
 	if err := it.Error(); err != nil {
+		c.blind = true
 		c.find(BadRecord, fmt.Sprintf("records %q", kind), "%v", err)
 	}
 	return nil

@@ -19,6 +19,7 @@ const (
 	keySegment    = 's' // u64 nid, u64 number -> segment
 	keyOmap       = 'm' // u64 nid, omap key -> omap value
 	keyRefs       = 'r' // u64 chunk -> reference counts
+	keySweep      = 'w' // there if there are records and blocks that nobody has any more
 )
 
 func numKey(kind byte, n uint64) []byte {

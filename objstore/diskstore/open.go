@@ -154,10 +154,27 @@ func initMeta(db *pebble.DB, super *Superblock) error {
 // Open opens a store, replaying its journal.
 func Open(dir string, opt Options) (*Store, error) {
 	opt.defaults(dir)
-	s := &Store{opt: opt, helpers: make(chan struct{}, maxHelpers)}
-	if err := s.open(); err != nil {
+	fail := func(s *Store, err error) (*Store, error) {
 		s.release()
 		return nil, fmt.Errorf("open store in %s: %w", opt.Disk.Path(), err)
+	}
+	s := &Store{opt: opt, helpers: make(chan struct{}, maxHelpers)}
+	if err := s.open(); err != nil {
+		return fail(s, err)
+	}
+	swept, err := s.sweep()
+	if err != nil || !swept {
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("open store in %s: %w", opt.Disk.Path(), err), s.Close())
+		}
+		return s, nil
+	}
+	if err := s.Close(); err != nil {
+		return nil, err
+	}
+	s = &Store{opt: opt, helpers: make(chan struct{}, maxHelpers)}
+	if err := s.open(); err != nil {
+		return fail(s, err)
 	}
 	return s, nil
 }
@@ -170,6 +187,9 @@ func (s *Store) open() error {
 		s.super.Size = max(s.opt.Size&^(blockSize-1), s.super.DataOff)
 	}
 	s.opt.Size = s.super.Size
+	if err := s.finishSweep(); err != nil {
+		return err
+	}
 	mem := shareOut(s.opt.Memory)
 	s.cache = newCache(int(mem.onodes))
 	s.room = newMetaRoom(&s.opt, func() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,7 +20,43 @@ import (
 func (s *Store) corrupt(what string, err error) error {
 	s.stats.metaErrors.Add(1)
 	s.opt.Log.Error("metadata cannot be read", "path", s.opt.Disk.Path(), "what", what, "err", err)
-	return fmt.Errorf("%s: %w: %w", what, err, objstore.ErrIO)
+	return fmt.Errorf("%s: %w: %w: %w", what, err, objstore.ErrDamaged, objstore.ErrIO)
+}
+
+// damaged remembers that something of a collection cannot be read, if that is what
+// the error says.
+func (s *Store) damaged(c objstore.Coll, err error) {
+	if err == nil || !errors.Is(err, objstore.ErrDamaged) {
+		return
+	}
+	k, e := s.coll(c)
+	if e != nil {
+		return
+	}
+	s.damageMu.Lock()
+	defer s.damageMu.Unlock()
+	m := map[uint64]error{}
+	if old := s.damage.Load(); old != nil {
+		if (*old)[k.id] != nil {
+			return
+		}
+		maps.Copy(m, *old)
+	}
+	m[k.id] = err
+	s.damage.Store(&m)
+}
+
+// Damaged implements objstore.Store.
+func (s *Store) Damaged(c objstore.Coll) error {
+	m := s.damage.Load()
+	if m == nil {
+		return nil
+	}
+	k, err := s.coll(c)
+	if err != nil {
+		return nil
+	}
+	return (*m)[k.id]
 }
 
 // get returns a copy of a value, nil if there is none.
@@ -119,6 +156,7 @@ func (s *Store) lookup(c objstore.Coll, o object.ID) (cacheKey, *onode, error) {
 	}
 	key := cacheKey{k.id, objstore.Canonical(o)}
 	n, err := s.onode(key)
+	s.damaged(c, err)
 	if err == nil && n == nil {
 		err = fmt.Errorf("object %v in %v: %w", o, c, objstore.ErrNotFound)
 	}
@@ -339,6 +377,7 @@ func (s *Store) OmapGet(c objstore.Coll, o object.ID, keys []string) (map[string
 		key = omapKey(key[:0], n.nid, k)
 		v, err := s.get(key)
 		if err != nil {
+			s.damaged(c, err)
 			return nil, err
 		}
 		if v != nil {
@@ -349,11 +388,12 @@ func (s *Store) OmapGet(c objstore.Coll, o object.ID, keys []string) (map[string
 }
 
 // OmapScan implements objstore.Store.
-func (s *Store) OmapScan(c objstore.Coll, o object.ID, from string, f func(key string, value []byte) bool) error {
+func (s *Store) OmapScan(c objstore.Coll, o object.ID, from string, f func(key string, value []byte) bool) (err error) {
 	_, n, err := s.lookup(c, o)
 	if err != nil || !n.omap {
 		return err
 	}
+	defer func() { s.damaged(c, err) }()
 	it, err := s.iter(omapKey(nil, n.nid, from), omapKey(nil, n.nid+1, ""))
 	if err != nil {
 		return err
@@ -375,17 +415,17 @@ func (s *Store) OmapScan(c objstore.Coll, o object.ID, from string, f func(key s
 }
 
 // List implements objstore.Store.
-func (s *Store) List(c objstore.Coll, from object.ID, n int) ([]object.ID, object.ID, error) {
+func (s *Store) List(c objstore.Coll, from object.ID, n int) (ids []object.ID, next object.ID, err error) {
 	k, err := s.coll(c)
 	if err != nil {
 		return nil, object.ID{}, err
 	}
+	defer func() { s.damaged(c, err) }()
 	it, err := s.iter(onodeKey(nil, k.id, &from), numKey(keyOnode, k.id+1))
 	if err != nil {
 		return nil, object.ID{}, err
 	}
 	defer it.Close()
-	var ids []object.ID
 	for ok := it.First(); ok; ok = it.Next() {
 		_, o, err := decodeOnodeKey(it.Key())
 		if err != nil {

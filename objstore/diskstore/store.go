@@ -152,7 +152,9 @@ type Store struct {
 	failed       atomic.Pointer[error]
 	ckpt         checkpointer
 	fatal        atomic.Bool // Pebble stopped in the middle: it cannot be closed
-	distrust     bool        // what was replayed may be damaged: check it when it is read
+	damageMu     sync.Mutex
+	damage       atomic.Pointer[map[uint64]error] // by number of the collection; nil: none. Replaced, never changed
+	distrust     bool                             // what was replayed may be damaged: check it when it is read
 	room         *metaRoom
 	compacted    chan struct{}                   // Pebble has ended a compaction
 	waiters      atomic.Pointer[journal.Journal] // jrnl, for room, which may ask before it is open

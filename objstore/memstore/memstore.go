@@ -339,6 +339,9 @@ func (s *Store) List(c objstore.Coll, from object.ID, n int) ([]object.ID, objec
 	return ids, next, nil
 }
 
+// Damaged implements objstore.Store. Memory does not decay.
+func (s *Store) Damaged(objstore.Coll) error { return nil }
+
 // Usage implements objstore.Store.
 func (s *Store) Usage() objstore.Usage {
 	u := s.state.Load().usage

@@ -135,6 +135,16 @@ func (s *state) step(op *objstore.Op) error {
 	if err != nil {
 		return err
 	}
+	if op.Code == objstore.OpDropColl {
+		objs.all(func(_ object.ID, x *obj) bool {
+			s.usage.Stored -= x.dataSize()
+			s.usage.Allocated -= x.allocated()
+			s.usage.Omap -= x.omapSize()
+			return true
+		})
+		s.colls = s.colls.del(compareColl, c)
+		return nil
+	}
 	if op.Code == objstore.OpRemoveColl {
 		if objs.len() != 0 {
 			return fmt.Errorf("collection %v has %d objects: %w", c, objs.len(), objstore.ErrInvalid)

@@ -572,6 +572,31 @@ var cases = []struct {
 			k.t.Fatal(ids, next, err)
 		}
 	}},
+	{"dropped collection", func(k *kit) {
+		k.ok(func(tx *objstore.Txn) {
+			tx.CreateColl(other)
+			tx.Write(other, a, 0, list(fill(1, 100000)))
+			tx.Clone(other, a, b)
+			tx.OmapSet(other, a, kvs("k", "v"))
+			tx.Write(coll, a, 0, list("keep"))
+		})
+		k.ok(func(tx *objstore.Txn) { tx.DropColl(other) })
+		if _, err := k.s.Stat(other, a); !errors.Is(err, objstore.ErrNotFound) {
+			k.t.Fatal(err)
+		}
+		k.reopen()
+		k.ok(func(tx *objstore.Txn) { tx.CreateColl(other); tx.Touch(other, b) })
+		k.ok(func(tx *objstore.Txn) { tx.DropColl(other); tx.CreateColl(other); tx.Write(other, b, 0, list("x")) })
+		k.reopen()
+		ids, next, err := k.s.List(other, object.MinID, 10)
+		if err != nil || len(ids) != 1 || ids[0] != b || !next.Max {
+			k.t.Fatal(ids, next, err)
+		}
+		if err := k.s.Damaged(other); err != nil {
+			k.t.Fatal(err)
+		}
+		k.wantData(a, "keep")
+	}},
 	{"all or nothing", func(k *kit) {
 		k.ok(func(tx *objstore.Txn) { tx.Write(coll, a, 0, list("keep")); tx.OmapSet(coll, a, kvs("k", "v")) })
 		for _, bad := range []struct {
@@ -582,6 +607,8 @@ var cases = []struct {
 			{objstore.ErrNotFound, func(tx *objstore.Txn) { tx.Clone(coll, none, b) }},
 			{objstore.ErrInvalid, func(tx *objstore.Txn) { tx.CreateColl(coll) }},
 			{objstore.ErrInvalid, func(tx *objstore.Txn) { tx.RemoveColl(coll) }},
+			{objstore.ErrInvalid, func(tx *objstore.Txn) { tx.DropColl(objstore.MetaColl) }},
+			{objstore.ErrNotFound, func(tx *objstore.Txn) { tx.DropColl(other) }},
 			{objstore.ErrInvalid, func(tx *objstore.Txn) { tx.Touch(coll, object.MaxID) }},
 			{objstore.ErrInvalid, func(tx *objstore.Txn) { tx.Truncate(coll, a, 1<<62) }},
 			{objstore.ErrInvalid, func(tx *objstore.Txn) { tx.Zero(coll, a, 1<<63, 1<<63) }},

@@ -144,7 +144,7 @@ func (p *PG) onOp(m *msg.PGPeer) error {
 func (p *PG) checkOwn(txn *objstore.Txn) error {
 	for i := range txn.Ops {
 		op := &txn.Ops[i]
-		if op.Coll != p.coll || op.Code == objstore.OpCreateColl || op.Code == objstore.OpRemoveColl ||
+		if op.Coll != p.coll || op.Code == objstore.OpCreateColl || op.Code == objstore.OpRemoveColl || op.Code == objstore.OpDropColl ||
 			op.Code == objstore.OpRename && op.DestColl != p.coll {
 			return fmt.Errorf("step %v of %v: %w", op.Code, op.Coll, errno.EINVAL)
 		}
