@@ -3,7 +3,7 @@ GO    ?= go
 BIN   := bin/pulpo
 COUNT ?= 1
 
-.PHONY: help build demo test lint fuzz bench soak
+.PHONY: help build demo test lint fuzz bench bench-recovery soak
 help:
 	@sed -n 's/^## //p' Makefile
 
@@ -35,6 +35,11 @@ fuzz:
 bench: build
 	test/install
 	$(GO) run ./bench
+
+## bench-recovery  the loss of an OSD that held GIB (10), which needs 4 times that on disk
+bench-recovery: build
+	test/install
+	$(GO) run ./bench -only '^recovery' -gib $(or $(GIB),10)
 
 ## soak    SEEDS (2000) of the simulator; then kill -9 under load, again and again: ROUNDS (10)
 soak: build

@@ -37,6 +37,8 @@ type cluster struct {
 	name string
 	conf string
 	pids []int // of the daemons whose CPU counts
+	// store is where an OSD has its data.
+	store func(osd int) string
 }
 
 // setting is a kind of cluster and what is measured on it.
@@ -64,13 +66,14 @@ func main() {
 	only := flag.String("only", "", "only the rows whose name matches this regular expression")
 	dir := flag.String("dir", "", "where both clusters live; default a temporary directory")
 	binary := flag.String("pulpo", "bin/pulpo", "the binary")
+	lost := flag.Float64("gib", 10, "with -only recovery: how much an OSD holds that is lost, in GiB")
 	flag.Parse()
-	if err := run(*rounds, *seconds, *only, *dir, *binary); err != nil {
+	if err := run(*rounds, *seconds, *only, *dir, *binary, int64(*lost*gib)); err != nil {
 		log.Fatal("bench: ", err)
 	}
 }
 
-func run(rounds, seconds int, only, dir, binary string) (err error) {
+func run(rounds, seconds int, only, dir, binary string, lost int64) (err error) {
 	match, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -91,6 +94,12 @@ func run(rounds, seconds int, only, dir, binary string) (err error) {
 			continue
 		}
 		if err := s.run(&out, rounds, seconds, dir, binary); err != nil {
+			return err
+		}
+	}
+	// It takes its time and much room, so it is run only when it is asked for.
+	if only != "" && slices.ContainsFunc(recoveries, func(x recoverer) bool { return match.MatchString(x.row()) }) {
+		if err := runRecovery(&out, match, lost, dir, binary); err != nil {
 			return err
 		}
 	}
@@ -266,13 +275,15 @@ func cpu(pids []int) float64 {
 func rss(pids []int) int64 {
 	var sum int64
 	for _, pid := range pids {
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if m := regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(b); m != nil {
-			n, _ := strconv.ParseInt(string(m[1]), 10, 64)
-			sum += n << 10
-		}
+		sum += status(pid, "VmRSS")
 	}
 	return sum
+}
+
+// status is a figure in bytes of what the kernel says of a process.
+func status(pid int, name string) int64 {
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return int64(number(string(b), name+`:\s+(\d+) kB`)) << 10
 }
 
 func pidFiles(pattern string) ([]int, error) {

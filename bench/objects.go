@@ -26,7 +26,9 @@ var copiesRows = []row{
 	objects("3 copies: 4 KiB write, 16 in flight", "write", 4<<10, 16),
 	objects("3 copies: 4 KiB random read, 16 in flight", "rand", 4<<10, 16),
 	objects("3 copies: 4 KiB write, 1 in flight", "write", 4<<10, 1),
+	objects("3 copies: 4 KiB random read, 1 in flight", "rand", 4<<10, 1),
 	objects("3 copies: 64 KiB write, 16 in flight", "write", 64<<10, 16),
+	objects("3 copies: 64 KiB random read, 16 in flight", "rand", 64<<10, 16),
 	objects("3 copies: 4 MiB write, 16 in flight", "write", 4<<20, 16),
 	objects("3 copies: 4 MiB random read, 16 in flight", "rand", 4<<20, 16),
 }
