@@ -224,10 +224,11 @@ func (m *Mon) proxyGone(from string, boot, there uint64) {
 // dropProxies ends the sessions of a monitor that is gone or began anew; with ""
 // those of all.
 func (m *Mon) dropProxies(name string) {
-	for n, p := range m.fwd.peons {
+	for _, n := range slices.Sorted(maps.Keys(m.fwd.peons)) {
 		if name != "" && n != name {
 			continue
 		}
+		p := m.fwd.peons[n]
 		for _, there := range slices.Sorted(maps.Keys(p.proxies)) {
 			m.closed(p.proxies[there].ID)
 		}

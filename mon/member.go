@@ -144,7 +144,8 @@ func (m *Mon) joining(j *join, raw []byte) {
 
 // stageJoins puts monitors that join into the map.
 func (m *Mon) stageJoins() {
-	for name, j := range m.member.joins {
+	for _, name := range slices.Sorted(maps.Keys(m.member.joins)) {
+		j := m.member.joins[name]
 		p := m.quorum.peers[name]
 		if p != nil && m.parts.mon.Instance(name) != j.instance && slices.Contains(m.quorum.names, name) && m.now.Sub(p.heard) < silence {
 			m.log.Warn("a monitor wants to join under the name of one that is there", "mon", name, "addrs", j.addrs)
@@ -160,7 +161,8 @@ func (m *Mon) stageJoins() {
 
 // answerJoins tells the monitors that are in the map now.
 func (m *Mon) answerJoins() {
-	for name, j := range m.member.joins {
+	for _, name := range slices.Sorted(maps.Keys(m.member.joins)) {
+		j := m.member.joins[name]
 		if id := m.parts.mon.RaftID(name); id != 0 && m.parts.mon.Instance(name) == j.instance {
 			m.tellAt(name, j.addrs, &welcome{instance: j.instance, raftID: id, raw: m.parts.mon.Map().Encode(), ids: m.parts.mon.RaftIDs()})
 			delete(m.member.joins, name)

@@ -156,8 +156,8 @@ func (m *Mon) tickQuorum() {
 	for _, name := range m.others() {
 		m.tellPeer(name, &ping{seq: m.quorum.seq, term: m.term, time: m.now, names: m.quorum.names, since: m.quorum.since})
 	}
-	for name, p := range m.fwd.peons {
-		if other := m.quorum.peers[name]; other == nil || m.now.Sub(other.heard) > 4*silence || other.boot != p.boot {
+	for _, name := range slices.Sorted(maps.Keys(m.fwd.peons)) {
+		if other := m.quorum.peers[name]; other == nil || m.now.Sub(other.heard) > 4*silence || other.boot != m.fwd.peons[name].boot {
 			m.dropProxies(name)
 		}
 	}
@@ -332,18 +332,19 @@ func (m *Mon) expire() {
 		return
 	}
 	lease := m.seconds("mon_lease", 5*time.Second)
-	all := m.now.Sub(m.quorum.outSince) > 2*lease
-	if all {
+	if m.now.Sub(m.quorum.outSince) > 2*lease {
 		for _, id := range slices.Sorted(maps.Keys(m.sessions)) {
 			m.closeSession(m.sessions[id])
 		}
 		return
 	}
-	for _, queue := range [][]*request{m.waiting, m.reads.next, m.reads.asked, slices.Collect(maps.Values(m.fwd.out))} {
-		for _, r := range queue {
-			if s := m.sessions[r.s.ID]; s == r.s && m.now.Sub(r.since) > lease {
-				m.closeSession(s)
-			}
+	all := slices.Concat(m.waiting, m.reads.next, m.reads.asked)
+	for _, tid := range slices.Sorted(maps.Keys(m.fwd.out)) {
+		all = append(all, m.fwd.out[tid])
+	}
+	for _, r := range all {
+		if s := m.sessions[r.s.ID]; s == r.s && m.now.Sub(r.since) > lease {
+			m.closeSession(s)
 		}
 	}
 }

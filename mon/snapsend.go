@@ -1,6 +1,8 @@
 package mon
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -90,8 +92,8 @@ func (m *Mon) snapshotLost(to string) {
 
 // tickTransfers gives up what was not acknowledged for a while.
 func (m *Mon) tickTransfers() {
-	for to, s := range m.transfers.out {
-		if m.now.Sub(s.heard) > transferSilence {
+	for _, to := range slices.Sorted(maps.Keys(m.transfers.out)) {
+		if s := m.transfers.out[to]; m.now.Sub(s.heard) > transferSilence {
 			m.log.Warn("snapshot was not taken", "mon", to, "bytes", s.next, "of", len(s.data))
 			m.snapshotLost(to)
 		}

@@ -1,6 +1,10 @@
 package pg
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // onFetched goes on with the copy that a piece is for.
 func (p *PG) onFetched(now time.Time, in *Fetched) {
@@ -37,7 +41,8 @@ func (p *PG) onFetched(now time.Time, in *Fetched) {
 func (p *PG) refetch() {
 	was := p.fetches
 	p.fetches = nil
-	for _, o := range was {
+	for _, id := range slices.Sorted(maps.Keys(was)) {
+		o := was[id]
 		p.fetch(o.fetching)
 		p.fetches[o.fetching.id] = o
 	}

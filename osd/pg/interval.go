@@ -254,7 +254,8 @@ func (p *PG) dropWaiting(stays bool) {
 	if stays {
 		drop = p.backoff
 	}
-	for _, o := range p.objects.byID {
+	for _, id := range slices.SortedFunc(maps.Keys(p.objects.byID), object.ID.Compare) {
+		o := p.objects.byID[id]
 		if o.fetching != nil {
 			p.endFetch(o, drop)
 		}

@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -374,8 +375,8 @@ func (p *PG) mayWrite(r *Request) bool {
 // dropRecovery gives up what is under way, with the requests that wait.
 func (p *PG) dropRecovery(drop func(*Request)) {
 	r := &p.recovery
-	for _, list := range r.waiting {
-		for _, q := range list {
+	for _, head := range slices.SortedFunc(maps.Keys(r.waiting), object.ID.Compare) {
+		for _, q := range r.waiting[head] {
 			drop(q)
 		}
 	}
