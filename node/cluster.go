@@ -398,10 +398,9 @@ func (c *Cluster) startMons(ctx context.Context, changed bool) error {
 	return err
 }
 
-// wasRemoved reports whether a monitor cannot start because it was removed. That of
-// another process tells only in words.
+// wasRemoved reports whether a monitor cannot start because it was removed.
 func wasRemoved(err error) bool {
-	return errors.Is(err, mon.ErrRemoved) || strings.HasSuffix(err.Error(), mon.ErrRemoved.Error())
+	return errors.Is(err, mon.ErrRemoved) || errors.Is(err, errEnded)
 }
 
 // startMon starts a monitor. The listener is the monitor's from here on.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/pulpo-storage/pulpo/mon"
 )
 
 // OneOptions say how a single daemon is run.
@@ -20,7 +22,8 @@ type OneOptions struct {
 
 // StartOne runs one daemon of a directory in this process, which neither holds
 // the directory nor changes what is in it. The context bounds only the start,
-// which for an OSD waits for monitors.
+// which for an OSD waits for monitors. A monitor that knows that it was removed is
+// not run: it has [Cluster.Ended].
 func StartOne(ctx context.Context, o OneOptions) (c *Cluster, err error) {
 	if o.Log == nil {
 		o.Log = discard
@@ -69,7 +72,12 @@ func StartOne(ctx context.Context, o OneOptions) (c *Cluster, err error) {
 	c.site.supervised = o.Lifeline != nil
 	c.site.status = func(_, text string) { o.Notify.Notify("STATUS=" + text) }
 	c.site.running = func() { o.Notify.Notify("READY=1") }
-	if err := c.StartDaemon(ctx, o.Name); err != nil {
+	err = c.StartDaemon(ctx, o.Name)
+	if errors.Is(err, mon.ErrRemoved) {
+		c.log.Warn("not started", "daemon", o.Name, "why", err)
+		c.daemonEnded(o.Name)
+		return c, nil
+	} else if err != nil {
 		return c, err
 	}
 	return c, c.serveMetrics(o.Metrics)

@@ -61,6 +61,9 @@ const (
 	endedKey  = "X_PULPO_ENDED"
 )
 
+// errEnded is why a daemon did not start that the cluster has told to stop before.
+var errEnded = errors.New("told to stop by the cluster")
+
 // States of a supervised process.
 const (
 	stateStarting = "starting"
@@ -133,6 +136,9 @@ func (p *process) run(first chan<- error) {
 		default:
 		}
 		if !told {
+			if p.ended {
+				err = errEnded
+			}
 			p.set(func(s *ProcessState) { s.PID, s.State = 0, stateStopped })
 			tell(err)
 			return

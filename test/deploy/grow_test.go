@@ -95,6 +95,10 @@ func TestRemoveElsewhere(t *testing.T) {
 	if err := mon.wait(); err != nil {
 		t.Errorf("a monitor that was removed: %v\n%s", err, mon.log)
 	}
+	// Whoever starts it again is not made to try on and on.
+	if r := binary.Run(t, "mon", "--dir", second.dir, "--id", "two"); r.Code != 0 || !strings.Contains(r.Err, "this monitor was removed") {
+		t.Errorf("a monitor that was removed before: %v", r)
+	}
 	quorum(t, admin, "a")
 	run(t, admin, "osd pool create", "pool", "goes on")
 }
