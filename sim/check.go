@@ -15,6 +15,6 @@ type check struct {
 
 func allChecks(w *World) []check {
 	return []check{
-		checkLeaders(w), checkMaps(w), checkIdentities(w), checkDurable(w), checkPrimaries(w), checkReplicas(w), checkHistory(w),
+		checkLeaders(w), checkMaps(w), checkRest(w), checkIdentities(w), checkDurable(w), checkPrimaries(w), checkReplicas(w), checkHistory(w),
 	}
 }

@@ -747,6 +747,41 @@ func TestGangServes(t *testing.T) {
 	}
 }
 
+// A group for which CRUSH finds fewer OSDs than the pool wants keeps the copies that
+// it has, and is at rest with them; when there are places again it goes there.
+func TestGangHasTooFewPlaces(t *testing.T) {
+	t.Parallel()
+	for size := 2; size <= 3; size++ {
+		g := newGang(t, 1, size, size)
+		for range 1000 {
+			g.fuss(false)
+		}
+		g.heal()
+		full := g.newest().PGUpmap[gangPG.PG]
+		for few := size - 1; few >= 1; few-- {
+			before := g.newest().Epoch
+			g.propose(func(m *osdmap.Map) { m.PGUpmap[gangPG.PG] = full[size-few:] })
+			g.heal()
+			g.compare()
+			at, state := g.newest().PGToUpActing(gangPG.PG), g.primary().State()
+			if len(at.Acting) != size || state != msg.PGActive|msg.PGClean|msg.PGRemapped {
+				t.Errorf("with %d of %d places: acting %v, %v", few, size, at.Acting, state)
+			}
+			if n := g.newest().Epoch - before; n > 8 {
+				t.Errorf("with %d of %d places: %d maps until there was rest", few, size, n)
+			}
+			if s := g.primary().objectStats(); s.Degraded != 0 || s.Misplaced != s.Objects*int64(size-few) {
+				t.Errorf("with %d of %d places: %d of %d objects degraded, %d misplaced", few, size, s.Degraded, s.Objects, s.Misplaced)
+			}
+		}
+		g.propose(func(m *osdmap.Map) { m.PGUpmap[gangPG.PG] = full })
+		g.heal()
+		if at, state := g.newest().PGToUpActing(gangPG.PG), g.primary().State(); !slices.Equal(at.Acting, full) || state != msg.PGActive|msg.PGClean {
+			t.Errorf("with all places again: acting %v, %v", at.Acting, state)
+		}
+	}
+}
+
 // OSDs crash, come back, are marked down by mistake, and the group is moved about:
 // nothing that was acknowledged is lost, no read is stale, nothing is done twice,
 // and in the end all copies are the same and no other is left.

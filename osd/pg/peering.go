@@ -533,9 +533,11 @@ func (p *PG) tryClean(now time.Time) {
 	if s.state != stateActive || !p.recovered() {
 		return
 	}
-	if !slices.Equal(p.mapping.Acting, p.mapping.Up) {
+	if want := p.finalMembers(); !slices.Equal(p.mapping.Acting, want) {
 		// Those who were filled can act now.
-		p.requestUp()
+		if p.wantTemp == nil {
+			p.requestActing(want)
+		}
 		return
 	}
 	if len(p.mapping.Acting) < int(p.pool.Size) {
@@ -554,17 +556,25 @@ func (p *PG) tryClean(now time.Time) {
 	}
 }
 
-// requestUp asks for the members of up when they are ready.
-func (p *PG) requestUp() {
-	if p.wantTemp == nil {
-		p.requestActing(p.mapping.Up)
+// finalMembers are who should act once all of up have everything (choose_acting
+// of Recovered): those of up; where CRUSH has found fewer than the pool wants, also
+// those that act already. To let these go would make the next peering ask for them
+// again, in turns, for ever: such a group is active+clean+remapped.
+func (p *PG) finalMembers() []int32 {
+	if slices.Equal(p.mapping.Acting, p.mapping.Up) {
+		return p.mapping.Up
 	}
+	infos := map[int32]*Info{p.env.Whoami: &p.info}
+	for _, o := range slices.Concat(p.mapping.Up, p.mapping.Acting) {
+		infos[o] = &p.info // what each has is the same, now or soon
+	}
+	return pglog.Choose(infos, p.env.Whoami, p.mapping.Up, p.mapping.UpPrimary, p.mapping.Acting, int(p.pool.Size)).Acting
 }
 
 // clean reports whether nothing is left to do.
 func (p *PG) clean() bool {
-	return p.peering.state == stateActive && p.recovered() && slices.Equal(p.mapping.Acting, p.mapping.Up) &&
-		len(p.mapping.Acting) >= int(p.pool.Size)
+	return p.peering.state == stateActive && p.recovered() && len(p.mapping.Acting) >= int(p.pool.Size) &&
+		slices.Equal(p.mapping.Acting, p.finalMembers())
 }
 
 // newStray looks at a copy that is not needed any more.

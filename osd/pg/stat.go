@@ -138,7 +138,7 @@ func (p *PG) objectStats() msg.ObjectStats {
 	o.ObjectsRecovered, o.BytesRecovered, o.KeysRecovered = r.ObjectsRecovered, r.BytesRecovered, r.KeysRecovered
 	if p.peering.state >= stateActivating {
 		o.MissingOnPrimary, o.Unfound = int64(p.missing.Len()), int64(p.numUnfound())
-		if !p.clean() {
+		if !p.clean() || !slices.Equal(p.mapping.Acting, p.mapping.Up) {
 			o.Degraded, o.Misplaced = p.census()
 		}
 	}
