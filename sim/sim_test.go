@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -13,11 +15,20 @@ import (
 
 var (
 	oneSeed   = flag.Uint64("seed", 0, "run this seed only and print its trace")
-	seedCount = flag.Uint64("seeds", 100, "how many seeds to run")
+	seedCount = flag.Uint64("seeds", 200, "how many seeds to run")
 	firstSeed = flag.Uint64("first", 1, "the first of them")
+	keepGoing = flag.Bool("keep-going", false, "run all of them, also when one has failed")
+	saveIn    = flag.String("save", "", "folder for the plans that fail, cut down")
 	findIn    = flag.Uint64("find", 0, "run seeds in order until one fails, at most so many")
 	onePlan   = flag.String("plan", "", "run this plan only and print its trace")
 )
+
+// A world is small and makes much garbage.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
 
 // TestSeeds runs generated plans. To see one: go test ./sim -run Seeds -seed N.
 func TestSeeds(t *testing.T) {
@@ -42,37 +53,57 @@ func TestSeeds(t *testing.T) {
 		find(t)
 		return
 	}
-	var mu sync.Mutex
-	total, failed := Stats{}, 0
-	t.Run("", func(t *testing.T) {
-		for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
-			t.Run(fmt.Sprint(seed), func(t *testing.T) {
-				t.Parallel()
-				mu.Lock()
-				skip := failed >= 3
-				mu.Unlock()
-				if skip {
-					t.Skip("enough has failed")
-				}
+	sweep(t)
+}
+
+// sweep runs seeds on all processors, in order, until one fails, or all of them.
+func sweep(t *testing.T) {
+	var (
+		mu     sync.Mutex
+		total  Stats
+		done   uint64
+		stop   bool
+		worker sync.WaitGroup
+	)
+	next := func() (seed uint64, ok bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if stop || done == *seedCount {
+			return 0, false
+		}
+		if done++; done%500 == 0 {
+			t.Logf("%d seeds of %d", done, *seedCount)
+		}
+		return *firstSeed + done - 1, true
+	}
+	for range runtime.GOMAXPROCS(0) {
+		worker.Go(func() {
+			for seed, ok := next(); ok; seed, ok = next() {
 				p := Generate(seed)
 				s, v := Run(p, nil)
 				mu.Lock()
-				defer mu.Unlock()
-				total.Events += s.Events
-				total.Virtual += s.Virtual
-				total.Acked += s.Acked
-				total.Maybe += s.Maybe
-				total.Restarts += s.Restarts
-				total.Elections += s.Elections
-				total.Epochs += s.Epochs
+				total.add(s)
+				stop = stop || v != nil && !*keepGoing
+				mu.Unlock()
 				if v != nil {
-					failed++
-					t.Errorf("%v\nreplay: go test ./sim -run Seeds -seed %d\n%s", v, seed, explain(p, v))
+					t.Errorf("seed %d: %v\nreplay: go test ./sim -run Seeds -seed %d", seed, v, seed)
+					t.Error(keep(p, v))
 				}
-			})
-		}
-	})
-	t.Logf("%+v", total)
+			}
+		})
+	}
+	worker.Wait()
+	t.Logf("%d seeds from %d: %+v", done, *firstSeed, total)
+}
+
+func (s *Stats) add(o Stats) {
+	s.Events += o.Events
+	s.Virtual += o.Virtual
+	s.Acked += o.Acked
+	s.Maybe += o.Maybe
+	s.Restarts += o.Restarts
+	s.Elections += o.Elections
+	s.Epochs += o.Epochs
 }
 
 // find tells which seed is the first to fail, for mutants/run.
@@ -87,17 +118,23 @@ func find(t *testing.T) {
 	t.Logf("not caught in %d seeds", *findIn)
 }
 
-// explain shrinks a plan that failed and shows the end of its trace.
-func explain(p *Plan, v *Violation) string {
+// keep shrinks a plan that failed, makes a scenario file of it if it is told where,
+// and tells the end of its trace.
+func keep(p *Plan, v *Violation) string {
 	small := Shrink(p, v.Check, 150)
 	var trace bytes.Buffer
 	_, v = Run(small, &trace)
 	lines := strings.Split(strings.TrimRight(trace.String(), "\n"), "\n")
-	if n := len(lines); n > 40 {
-		lines = lines[n-40:]
-	}
+	lines = lines[max(0, len(lines)-40):]
 	small.Notes = append(small.Notes, strings.Split(v.Error(), "\n")[0])
-	return fmt.Sprintf("to be kept as testdata/NAME.txt:\n%s\nits end:\n%s", small, strings.Join(lines, "\n"))
+	name := "testdata/NAME.txt"
+	if *saveIn != "" {
+		name = filepath.Join(*saveIn, fmt.Sprintf("seed-%d.txt", p.Seed))
+		if err := os.WriteFile(name, []byte(small.String()), 0o644); err != nil {
+			name = err.Error()
+		}
+	}
+	return fmt.Sprintf("%s:\n%s\nits end:\n%s", name, small, strings.Join(lines, "\n"))
 }
 
 func show(t *testing.T, p *Plan) {
