@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -62,11 +63,19 @@ func (s Secrets) last() time.Time { return s.ByID[s.MaxID].Expires }
 
 // Due is when the next rotation is needed; the zero time for at once.
 func (s Secrets) Due() time.Time {
-	ids := s.ids()
-	if len(ids) < Generations {
+	if len(s.ByID) < Generations {
 		return time.Time{}
 	}
-	return s.ByID[ids[1]].Expires
+	// It is asked for at every step of a monitor: the second oldest, without a list.
+	oldest, second := uint64(math.MaxUint64), uint64(math.MaxUint64)
+	for id := range s.ByID {
+		if id < oldest {
+			oldest, second = id, oldest
+		} else {
+			second = min(second, id)
+		}
+	}
+	return s.ByID[second].Expires
 }
 
 // rotate adds generations until nothing is due. The loop ends: each new

@@ -232,6 +232,9 @@ func (c *Config) Bool(name string) bool {
 // Int returns an option that is a whole number, 0 if it is none.
 func (c *Config) Int(name string) int64 {
 	v := c.Get(name)
+	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+		return n // as nearly always, and this is asked for often
+	}
 	if o := Find(Name(name)); o != nil {
 		if norm, err := o.Parse(v); err == nil {
 			v = norm

@@ -68,13 +68,21 @@ type Arg struct {
 //go:embed signatures.json.gz
 var signatures []byte
 
-// stock are the descriptions of the stock release by prefix, in its order.
+// stock are the descriptions of the stock release, in its order.
 var stock = sync.OnceValue(func() []Description {
 	all, err := parseDescriptions(signatures)
 	if err != nil {
 		panic("BUG: command signatures: " + err.Error())
 	}
 	return all
+})
+
+var byPrefix = sync.OnceValue(func() map[string][]Description {
+	m := map[string][]Description{}
+	for _, d := range stock() {
+		m[d.Prefix] = append(m[d.Prefix], d)
+	}
+	return m
 })
 
 func parseDescriptions(gz []byte) ([]Description, error) {
@@ -159,24 +167,14 @@ func (t *Table) Read(prefix string, h Handler) { t.add(prefix, Read, h) }
 func (t *Table) Write(prefix string, h Handler) { t.add(prefix, Write, h) }
 
 func (t *Table) add(prefix string, k Kind, h Handler) {
-	e := &Entry{Kind: k, Leader: t.AtLeader, run: h}
-	for _, d := range stock() {
-		if d.Prefix != prefix {
-			continue
-		}
-		if e.Prefix == "" {
-			e.Description = d
-		} else {
-			e.more = append(e.more, d)
-		}
-	}
+	known := byPrefix()[prefix]
 	switch {
-	case e.Prefix == "":
+	case len(known) == 0:
 		panic("BUG: the stock release has no command " + prefix)
 	case t.clients[prefix] != nil:
 		panic("BUG: two handlers for " + prefix)
 	}
-	t.clients[prefix] = e
+	t.clients[prefix] = &Entry{Description: known[0], Kind: k, Leader: t.AtLeader, run: h, more: known[1:]}
 }
 
 // Find returns the entry of a command, nil for none.
