@@ -148,6 +148,13 @@ func (b *heartbeats) carryOut() {
 			c.SendBody(a.Body, 0)
 		}
 	}
+	if maps := b.h.osd.Published(); maps != nil {
+		for _, p := range r.Behind {
+			if c := p.To.(*msgr.Conn); p.Epoch < maps.Map.Epoch && !crowded(c) {
+				c.SendBody(maps.Since(p.Epoch), 0)
+			}
+		}
+	}
 	for _, m := range r.ToMon {
 		if err := b.h.mons.Send(m); err != nil {
 			b.h.log.Debug("no session with a monitor", "msg", fmt.Sprintf("%T", m), "err", err)
@@ -275,6 +282,12 @@ func (s *beatSide) Opened(c *msgr.Conn) {
 }
 
 func (s *beatSide) Receive(c *msgr.Conn, m *msgr.Message) {
+	if m.Type == msg.TypeOSDMap {
+		// Maps are the same from whoever has them.
+		s.h.fromMon(c, m, nil)
+		m.Release()
+		return
+	}
 	body, err := msg.Decode(m.Type, m.Version, m.Compat, m.Front, m.Data)
 	m.Release() // a ping keeps nothing of it
 	ping, ok := body.(*msg.OSDPing)

@@ -54,6 +54,13 @@ func (b *beats) step(ev any) {
 	for _, a := range r.Answers {
 		a.To.(*end).send(a.Body, 0)
 	}
+	if maps := b.h.osd.Published(); maps != nil {
+		for _, p := range r.Behind {
+			if p.Epoch < maps.Map.Epoch {
+				p.To.(*end).send(maps.Since(p.Epoch), 0)
+			}
+		}
+	}
 	for _, m := range r.ToMon {
 		b.h.line.send(m)
 	}
@@ -92,6 +99,10 @@ func (b *beats) ping(s heartbeat.Send) {
 // take hands a ping or an answer to the machine.
 func (b *beats) take(side heartbeat.Side, from *end, f *frame) {
 	body, err := f.decode()
+	if maps, ok := body.(*msg.OSDMap); ok && err == nil {
+		b.h.fromMon(maps)
+		return
+	}
 	ping, ok := body.(*msg.OSDPing)
 	if err != nil || !ok {
 		b.h.w.fail("codec", "%v: %T for a ping: %v", b.h.p, body, err)

@@ -24,6 +24,11 @@
 //	it answers again, or need not be pinged     withdrawn
 //	a map shows it down, or another process     forgotten
 //
+// # Maps
+//
+// Pings and answers tell which map their sender has. Who has a newer one sends what
+// the other lacks, over the same connection.
+//
 // A machine has no clock: ping times are measured with the times of its Steps. A
 // process that stood still finds its answers late; it gives the others as much
 // more time.

@@ -98,6 +98,15 @@ type Ready struct {
 	// Newer, if not zero, is the epoch of a map that another OSD has and in which
 	// this one is down.
 	Newer uint32
+	// Behind are OSDs whose map is older than ours: they are sent what they lack.
+	Behind []Behind
+}
+
+// Behind is where to send maps, as From of what was received there, and after which
+// epoch they begin.
+type Behind struct {
+	To    any
+	Epoch uint32
 }
 
 // Send is a ping.
@@ -133,6 +142,7 @@ type Machine struct {
 	groups []int32
 	peers  map[int32]*peer
 	died   uint32 // newest epoch of which we were told that we are down
+	told   map[int32]told
 
 	nextPing  time.Time
 	nextCheck time.Time
@@ -145,9 +155,15 @@ type Machine struct {
 	taken  bool
 }
 
+// told is the newest epoch that an OSD was sent by us, and when.
+type told struct {
+	epoch uint32
+	at    time.Time
+}
+
 // New makes the heartbeats of an OSD. Nobody is pinged before the first map.
 func New(whoami int32, fsid entity.UUID, cfg Config) *Machine {
-	h := &Machine{whoami: whoami, fsid: fsid, cfg: cfg, peers: map[int32]*peer{}, jitter: uint32(whoami)*2654435761 + 1}
+	h := &Machine{whoami: whoami, fsid: fsid, cfg: cfg, peers: map[int32]*peer{}, told: map[int32]told{}, jitter: uint32(whoami)*2654435761 + 1}
 	h.status.Store(&Status{Healthy: true})
 	return h
 }
@@ -239,6 +255,7 @@ func (h *Machine) follow(now time.Time) {
 			h.drop(p)
 		}
 	}
+	maps.DeleteFunc(h.told, func(o int32, _ told) bool { return !m.IsUp(o) })
 	have := map[int32]bool{}
 	for o := range h.peers {
 		have[o] = true
@@ -383,6 +400,7 @@ func (h *Machine) received(now time.Time, in Received) {
 	if b.FSID != h.fsid || b.From == h.whoami {
 		return
 	}
+	h.share(now, in)
 	switch b.Op {
 	case msg.PingAsk:
 		h.ready.Answers = append(h.ready.Answers, Answer{in.From, h.body(msg.PingReply, b.Stamp)})
@@ -400,6 +418,22 @@ func (h *Machine) received(now time.Time, in Received) {
 			h.died, h.ready.Newer = b.Epoch, b.Epoch
 		}
 	}
+}
+
+// share has maps sent to an OSD that lacks some. It would get them from its monitor;
+// but that may be one that nobody reaches, and until the OSD has noticed it keeps
+// clients waiting who know newer maps (OSDService::maybe_share_map).
+func (h *Machine) share(now time.Time, in Received) {
+	b, m := in.Ping, h.m
+	if !h.up || b.Epoch == 0 || b.Epoch >= m.Epoch || !m.IsUp(b.From) {
+		return
+	}
+	was := h.told[b.From]
+	if was.epoch >= m.Epoch && now.Sub(was.at) < h.cfg.Interval {
+		return // under way
+	}
+	h.told[b.From] = told{m.Epoch, now}
+	h.ready.Behind = append(h.ready.Behind, Behind{in.From, b.Epoch})
 }
 
 // publish makes what the machine knows readable.

@@ -27,6 +27,14 @@ type net struct {
 	slow  []delivery
 	toMon []*msg.OSDFailure
 	newer map[int32]uint32
+
+	behind []behind
+}
+
+// behind is what an OSD would send to one that lacks maps.
+type behind struct {
+	who int32
+	Behind
 }
 
 // line is a connection, by who made it.
@@ -117,6 +125,9 @@ func (n *net) step(o int32, ev Event) {
 		n.toMon = append(n.toMon, b.(*msg.OSDFailure))
 	}
 	n.newer[o] = max(n.newer[o], r.Newer)
+	for _, b := range r.Behind {
+		n.behind = append(n.behind, behind{o, b})
+	}
 	for _, p := range r.Pings {
 		n.send(o, p.To, Received{p.Side, p.Body, line{o, p.Side}})
 	}
@@ -402,6 +413,39 @@ func TestDied(t *testing.T) {
 	clear(n.cut)
 	if n.run(8 * time.Second); !n.osds[1].Status().Healthy {
 		t.Error("does not notice that it is heard again")
+	}
+}
+
+// Who has an older map is sent what it lacks by whom it pings or is pinged by; once,
+// and again if it still lacks it.
+func TestShareMaps(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, 3, 1, nil)
+	n.run(7 * time.Second)
+	if len(n.behind) > 0 {
+		t.Fatalf("all have the same map, and yet: %v", n.behind)
+	}
+	old := n.m.Epoch
+	n.change(func(inc *osdmap.Incremental) { inc.NewWeight[2] = 0x8000 })
+	for _, o := range []int32{0, 2} {
+		n.step(o, Maps{Map: n.m, Up: true})
+	}
+	n.run(7 * time.Second)
+	told := map[int32]int{}
+	for _, b := range n.behind {
+		if b.who == 1 || b.Epoch != old {
+			t.Errorf("osd.%d sends what comes after e%d", b.who, b.Epoch)
+		}
+		told[b.who]++
+	}
+	if len(told) != 2 || told[0] > 2 || told[2] > 2 {
+		t.Errorf("shared by %v", told)
+	}
+	n.step(1, Maps{Map: n.m, Up: true})
+	n.run(n.delay + time.Second)
+	n.behind = nil
+	if n.run(20 * time.Second); len(n.behind) > 0 {
+		t.Errorf("shared with who lacks nothing: %v", n.behind)
 	}
 }
 
