@@ -31,8 +31,9 @@ type peers struct {
 	h    *osdHost
 	msgr *msgr.Messenger
 
-	mu    sync.Mutex
-	lines map[int32]*peerLine
+	mu     sync.Mutex
+	lines  map[int32]*peerLine
+	upFrom uint32 // since when the map shows us up; 0: it does not
 }
 
 // peerLine is the line to one incarnation of an OSD.
@@ -153,12 +154,21 @@ func (p *peers) dial(ctx context.Context, l *peerLine) {
 // dialTimeout bounds one attempt to reach an OSD.
 const dialTimeout = 10 * time.Second
 
-// follow ends the lines to those that a new map does not show.
+// follow ends the lines to those that a new map does not show. If it has shown
+// ourselves down all lines end: perhaps nobody heard us, and a connection that lost
+// all its packets for long sends the next one only after as long again, while one
+// that is new is there at once.
 func (p *peers) follow(m *osdmap.Map) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	upFrom := uint32(0)
+	if m.IsUp(p.h.id) {
+		upFrom = m.Info[p.h.id].UpFrom
+	}
+	anew := upFrom != p.upFrom
+	p.upFrom = upFrom
 	for osd, l := range p.lines {
-		if !m.IsUp(osd) || !m.ClusterAddrs[osd].Equal(l.addrs) {
+		if anew || !m.IsUp(osd) || !m.ClusterAddrs[osd].Equal(l.addrs) {
 			p.cut(l)
 		}
 	}
