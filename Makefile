@@ -41,7 +41,9 @@ bench-recovery: build
 	test/install
 	$(GO) run ./bench -only '^recovery' -gib $(or $(GIB),10)
 
-## soak    SEEDS (2000) of the simulator, from FIRST (1) on, KEEP=1: also when one fails; then kill -9 under load, again and again: ROUNDS (10)
+## soak    SEEDS (2000) of the simulator, from FIRST (1) on, KEEP=1: also when one fails; then kill -9 under load, again and again: ROUNDS (10);
+##         then all kinds of faults, partitions too, for MINUTES (30); that as root
 soak: build
 	$(GO) test -count=1 -timeout 0 -v ./sim -run Seeds -first $(or $(FIRST),1) -seeds $(or $(SEEDS),2000) -save testdata $(if $(KEEP),-keep-going)
 	PULPO=$(CURDIR)/$(BIN) PULPO_SOAK_ROUNDS=$(or $(ROUNDS),10) $(GO) test -count=1 -timeout 2h -run 'Soak' -v ./test/...
+	PULPO=$(CURDIR)/$(BIN) PULPO_SOAK_MINUTES=$(or $(MINUTES),30) $(GO) test -count=1 -timeout 4h -run StormSoak -v ./test/chaos

@@ -20,5 +20,11 @@
 // An [Imager] is the same for images: a process of the stock librbd that writes,
 // snapshots, clones, flattens, resizes and removes them.
 //
+// A storm is many daemons on hosts of their own (network namespaces), one fault
+// after the other, and clients on the stock librados that share objects. There a
+// client cannot know what an object must be; each keeps a history of what it asked for
+// and was told, and in the end [checkObject] looks for an order that explains them all.
+// PULPO_SOAK_MINUTES sets how long, PULPO_CHAOS_KEEP a directory for histories and logs.
+//
 // PULPO_SOAK_ROUNDS sets the rounds of the tests with Soak in their name.
 package chaos
