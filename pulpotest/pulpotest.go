@@ -107,7 +107,14 @@ func (c *Cluster) start() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.t.Context()), startLimit)
 	defer cancel()
-	n, err := node.Start(ctx, node.Options{Dir: c.Dir, Mons: c.opts.Mons, OSDs: c.opts.OSDs, Log: c.opts.Log, Program: c.program})
+	level := "error" // a daemon of its own process logs to stderr, whatever Log is
+	if c.opts.Log != nil {
+		level = "info"
+	}
+	n, err := node.Start(ctx, node.Options{
+		Dir: c.Dir, Mons: c.opts.Mons, OSDs: c.opts.OSDs, Log: c.opts.Log,
+		Program: c.program, ProgramArgs: []string{"--log-level", level},
+	})
 	if err != nil {
 		c.t.Fatalf("start a cluster: %v", err)
 	}

@@ -135,31 +135,41 @@ func TestScripts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			steps := readScript(t, path)
-			results := map[string][]outcome{stock: make([]outcome, len(steps)), ours: make([]outcome, len(steps))}
 			var wg sync.WaitGroup
-			for conf, res := range results {
+			var results [2][]outcome
+			for i, conf := range [2]string{stock, ours} {
 				dir := t.TempDir()
-				wg.Go(func() {
-					for i, s := range steps {
-						r, err := run(t.Context(), conf, dir, "script-"+name, s.command)
-						if err != nil {
-							r = outcome{err: err.Error(), code: -1}
-						}
-						res[i] = r
-					}
-				})
+				wg.Go(func() { results[i] = runScript(t.Context(), conf, dir, name, steps) })
 			}
 			wg.Wait()
-			for i, s := range steps {
-				want, got := results[stock][i], results[ours][i]
-				if s.codes {
-					want.out, want.err, got.out, got.err = "", "", "", ""
-				}
-				if got != want {
-					t.Errorf("%s:%d: %s\nstock: exit %d\n%s%s\nhere: exit %d\n%s%s", path, s.line, s.command,
-						want.code, want.out, want.err, got.code, got.out, got.err)
-				}
-			}
+			compareScript(t, path, steps, results)
 		})
+	}
+}
+
+// runScript runs a script's lines one after the other.
+func runScript(ctx context.Context, conf, dir, name string, steps []step) []outcome {
+	all := make([]outcome, len(steps))
+	for i, s := range steps {
+		var err error
+		if all[i], err = run(ctx, conf, dir, "script-"+name, s.command); err != nil {
+			all[i] = outcome{err: err.Error(), code: -1}
+		}
+	}
+	return all
+}
+
+// compareScript compares the outcomes on the stock cluster and on ours.
+func compareScript(t *testing.T, path string, steps []step, results [2][]outcome) {
+	t.Helper()
+	for i, s := range steps {
+		want, got := results[0][i], results[1][i]
+		if s.codes {
+			want.out, want.err, got.out, got.err = "", "", "", ""
+		}
+		if got != want {
+			t.Errorf("%s:%d: %s\nstock: exit %d\n%s%s\nhere: exit %d\n%s%s", path, s.line, s.command,
+				want.code, want.out, want.err, got.code, got.out, got.err)
+		}
 	}
 }
