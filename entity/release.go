@@ -34,3 +34,42 @@ func ParseRelease(s string) (Release, error) {
 	}
 	return 0, fmt.Errorf("%q is not recognized as a release", s)
 }
+
+// clientFeatures are the feature bits that clients have since a release, beside
+// those of before (ceph_release_features).
+var clientFeatures = [...]struct {
+	since Release
+	bits  uint64
+}{
+	{1, 1 << 18},        // CRUSH_TUNABLES
+	{4, 1<<25 | 1<<30},  // dumpling: CRUSH_TUNABLES2, OSDHASHPSPOOL
+	{6, 1<<35 | 1<<41},  // firefly: OSD_CACHEPOOL, CRUSH_TUNABLES3 and OSD_PRIMARY_AFFINITY
+	{8, 1 << 48},        // hammer: CRUSH_V4
+	{10, 1 << 58},       // jewel: CRUSH_TUNABLES5
+	{11, 1 << 59},       // kraken: MSG_ADDR2
+	{Luminous, 1 << 21}, // CRUSH_CHOOSE_ARGS
+}
+
+// ClientFeatures are the bits that all clients of a release have. There are none
+// that tell those after luminous from it.
+func (r Release) ClientFeatures() (bits uint64) {
+	for _, f := range clientFeatures {
+		if f.since <= r {
+			bits |= f.bits
+		}
+	}
+	return bits
+}
+
+// ReleaseOf is the first release whose clients look like one with these features
+// (ceph_release_from_features).
+func ReleaseOf(features uint64) Release {
+	r := clientFeatures[0].since
+	for _, f := range clientFeatures {
+		if features&f.bits != f.bits {
+			break
+		}
+		r = f.since
+	}
+	return r
+}

@@ -165,10 +165,6 @@ func (m *Mon) nodeLs(c *command.Call) command.Reply {
 	}).Line()
 }
 
-// serverLuminous is the feature that tells a client of luminous or newer
-// (CEPH_FEATURE_SERVER_LUMINOUS).
-const serverLuminous = 1 << 59
-
 func (m *Mon) features(c *command.Call) command.Reply {
 	count := map[entity.Type]map[uint64]int{entity.Mon: {m.Features(): len(m.Quorum().Names)}}
 	for s := range m.Sessions() {
@@ -191,13 +187,9 @@ func (m *Mon) features(c *command.Call) command.Reply {
 				}
 				f.Array(typ.String(), func() {
 					for _, bits := range slices.Sorted(maps.Keys(count[typ])) {
-						release := "jewel"
-						if bits&serverLuminous != 0 {
-							release = "luminous"
-						}
 						f.Object("group", func() {
 							f.Str("features", fmt.Sprintf("0x%x", bits))
-							f.Str("release", release)
+							f.Stringer("release", entity.ReleaseOf(bits))
 							f.Int("num", int64(count[typ][bits]))
 						})
 					}

@@ -2,7 +2,6 @@ package osdmon
 
 import (
 	"fmt"
-	"math/bits"
 	"strings"
 
 	"github.com/pulpo-storage/pulpo/entity"
@@ -41,23 +40,6 @@ func (s *Service) cmdSetRatio(c *command.Call) command.Reply {
 	return command.Committed("%s %s", c.Prefix, jsonfmt.Short(n))
 }
 
-// releaseFeatures are feature bits that clients of a release have, enough to
-// tell those before it (ceph_release_features).
-var releaseFeatures = []struct {
-	release  entity.Release
-	features uint64
-}{
-	{4, 1 << 30},  // dumpling: osd hashpspool
-	{6, 1 << 41},  // firefly: primary affinity
-	{9, 1 << 49},  // infernalis, hammer: straw2 buckets
-	{10, 1 << 58}, // jewel: chooseleaf_stable
-	{12, 1 << 21}, // luminous
-	{13, 1 << 28}, // mimic
-	{14, 1 << 62}, // nautilus
-	{15, 1 << 17}, // octopus
-	{16, 1 << 25}, // pacific
-}
-
 func (s *Service) cmdSetMinCompatClient(c *command.Call) command.Reply {
 	want, err := entity.ParseRelease(c.Str("version"))
 	if err != nil {
@@ -77,12 +59,7 @@ func (s *Service) cmdSetMinCompatClient(c *command.Call) command.Reply {
 
 // olderClients describes the clients that are connected and too old.
 func (s *Service) olderClients(want entity.Release) string {
-	var need uint64
-	for _, r := range releaseFeatures {
-		if r.release <= want {
-			need |= r.features
-		}
-	}
+	need := want.ClientFeatures()
 	type kind struct {
 		release entity.Release
 		missing uint64
@@ -94,7 +71,7 @@ func (s *Service) olderClients(want entity.Release) string {
 		if sess.Name.Type != entity.Client || missing == 0 {
 			continue
 		}
-		k := kind{releaseOf(sess.Features), missing}
+		k := kind{entity.ReleaseOf(sess.Features), missing}
 		if count[k]++; count[k] == 1 {
 			order = append(order, k)
 		}
@@ -104,17 +81,6 @@ func (s *Service) olderClients(want entity.Release) string {
 		out = append(out, fmt.Sprintf("%d connected client(s) look like %v (missing 0x%x)", count[k], k.release, k.missing))
 	}
 	return strings.Join(out, "; ")
-}
-
-func releaseOf(features uint64) entity.Release {
-	r := entity.Release(1)
-	for _, f := range releaseFeatures {
-		if bits.OnesCount64(features&f.features) == 0 {
-			break
-		}
-		r = f.release
-	}
-	return r
 }
 
 func (s *Service) cmdRequireOSDRelease(c *command.Call) command.Reply {
