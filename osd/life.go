@@ -218,8 +218,12 @@ type place struct {
 }
 
 // place follows the options: crush_location instead of the host, and what is not
-// to change with a start.
+// to change with a start. One that was marked down and comes back says nothing: an
+// operator may have moved it since it was started.
 func (o *OSD) place() place {
+	if o.bootEpoch > 0 {
+		return place{}
+	}
 	c := o.cfg.Options
 	p := place{o.cfg.Class, o.cfg.Weight, o.cfg.Location}
 	if text := c.Get("crush_location"); text != "" {

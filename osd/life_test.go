@@ -260,6 +260,11 @@ func TestBootTells(t *testing.T) {
 	if b.Location["rack"] != "r1" || b.Location["host"] != "x" || len(b.Location) != 3 || b.Weight != 0x8000 || b.Class != "" {
 		t.Errorf("place %+v", b)
 	}
+	h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) { inc.NewState[0] = osdmap.StateUp })
+	h.send(h.newest().Epoch)
+	if b := boot(); b.BootEpoch == 0 || len(b.Location) != 0 {
+		t.Errorf("marked down and back, where the map has it by now: %+v", b)
+	}
 	for _, bad := range []string{"rack", "=x", "rack=", " , "} {
 		if at, ok := parseLocation(bad); ok {
 			t.Errorf("%q is %v", bad, at)
