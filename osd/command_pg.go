@@ -36,8 +36,8 @@ func groupCommands(t *admin.Table[func(c *call)]) {
 	}
 }
 
-// group asks for the group that the command names.
-func (c *call) group(then func(q *pg.Query)) {
+// group asks about the group that the command names.
+func (c *call) group(q Ask, then func(a Answer)) {
 	if !c.args.Has("pgid") {
 		c.fail(errno.EINVAL, "no pgid specified")
 		return
@@ -47,18 +47,18 @@ func (c *call) group(then func(q *pg.Query)) {
 		c.fail(errno.EINVAL, "couldn't parse pgid '"+c.args.Str("pgid")+"'")
 		return
 	}
-	shard := ShardOf(id, c.o.cfg.Shards)
-	c.o.askOne(shard, Ask{About: AboutPG, PG: object.SPG{PG: id, Shard: object.NoShard}}, func(now time.Time, a Answer) {
+	q.PG = object.SPG{PG: id, Shard: object.NoShard}
+	c.o.askOne(ShardOf(id, c.o.cfg.Shards), q, func(now time.Time, a Answer) {
 		if a.PG == nil {
 			c.fail(errno.ENOENT, fmt.Sprintf("i don't have pgid %v", id))
 			return
 		}
-		then(a.PG)
+		then(a)
 	})
 }
 
 func (c *call) pgQuery() {
-	c.group(func(q *pg.Query) { c.object(q.Dump) })
+	c.group(Ask{About: AboutPG}, func(a Answer) { c.object(a.PG.Dump) })
 }
 
 // listOffset is where a list is to go on, an object's id (hobject_t).
@@ -75,11 +75,11 @@ type listOffset struct {
 // jsonTypes are the numbers that Ceph's parser has for types.
 var jsonTypes = map[string]int{"object": 0, "array": 1, "string": 2, "bool": 3, "number": 4}
 
-// listUnfound lists the objects of which no replica is known. With one replica
-// for each group there is none.
+// listUnfound lists the objects of which no replica is known.
 func (c *call) listUnfound() {
 	var from *listOffset
-	c.group(func(q *pg.Query) {
+	c.group(Ask{About: AboutPG}, func(a Answer) {
+		q := a.PG
 		if text := c.args.Str("offset"); text != "" {
 			from = &listOffset{}
 			var wrong *json.UnmarshalTypeError
@@ -153,11 +153,19 @@ func dumpUnfound(f *jsonfmt.Formatter, u *pg.Unfound) {
 
 // markUnfoundLost gives up on such objects.
 func (c *call) markUnfoundLost() {
-	c.group(func(q *pg.Query) {
-		if n := len(q.Unfound); n > 0 {
-			c.fail(errno.EOPNOTSUPP, fmt.Sprintf("pg has %d unfound objects, which this release does not give up; list_unfound tells which OSDs may have them", n))
-			return
+	c.group(Ask{About: AboutLost, Revert: c.args.Str("mulcmd") == "revert"}, func(a Answer) {
+		switch {
+		case a.Refusal != nil:
+			c.fail(a.Refusal.Errno, a.Refusal.Words)
+		case a.Lost == 0:
+			c.say("pg has no unfound objects")
+		default:
+			c.say(fmt.Sprintf("pg has %d objects unfound and apparently lost marking", a.Lost))
 		}
-		c.o.ready.Replies = append(c.o.ready.Replies, CommandReply{ID: c.id, Status: "pg has no unfound objects"})
 	})
+}
+
+// say answers with a sentence.
+func (c *call) say(words string) {
+	c.o.ready.Replies = append(c.o.ready.Replies, CommandReply{ID: c.id, Status: words})
 }

@@ -67,8 +67,10 @@ type Halt struct{}
 type Ask struct {
 	ID    uint64
 	About About
-	PG    object.SPG // AboutPG
-	All   bool       // AboutStats: also of groups that have not changed
+	PG    object.SPG // AboutPG, AboutLost
+	// AboutLost: prior versions are good enough.
+	Revert bool
+	All    bool // AboutStats: also of groups that have not changed
 }
 
 // About is what a question is about.
@@ -78,6 +80,7 @@ const (
 	AboutStats    About = iota // for the monitors
 	AboutOps                   // requests under way, and those of late
 	AboutPG                    // one group
+	AboutLost                  // one group, which is to give up its unfound objects
 	AboutWatchers              // who watches what
 	AboutStates                // which states groups went through
 )
@@ -105,8 +108,12 @@ type Answer struct {
 	Recent   []OpRecord
 	SlowOps  []OpRecord
 
-	// AboutPG.
+	// AboutPG, AboutLost.
 	PG *pg.Query // nil: it has no such group
+
+	// AboutLost.
+	Lost    int // objects that were given up
+	Refusal *pg.Refusal
 
 	// AboutWatchers.
 	Watchers []pg.Watcher
@@ -218,6 +225,11 @@ func (s *Shard) Wake() time.Time {
 // wants it later than it did is seen when the time has come.
 func (s *Shard) step(now time.Time, p *pg.PG, ev pg.Event) {
 	p.Step(now, ev)
+	s.wake(p)
+}
+
+// wake notes when a group next wants a tick.
+func (s *Shard) wake(p *pg.PG) {
 	for _, at := range []time.Time{p.Wake(), s.env.Woken()} {
 		if !at.IsZero() && (s.alarm.IsZero() || at.Before(s.alarm)) {
 			s.alarm = at
@@ -723,6 +735,12 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 		a.Recent, a.SlowOps = s.history.lists(now)
 	case AboutPG:
 		if p := s.groups[in.PG]; p != nil {
+			a.PG = p.Query()
+		}
+	case AboutLost:
+		if p := s.groups[in.PG]; p != nil {
+			a.Lost, a.Refusal = p.GiveUp(now, in.Revert)
+			s.wake(p)
 			a.PG = p.Query()
 		}
 	case AboutWatchers:

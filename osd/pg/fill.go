@@ -308,7 +308,7 @@ func (p *PG) logged(t *Entry) {
 	if f == nil || t.Kind == EntryError {
 		return
 	}
-	gone := t.Kind == EntryDelete
+	gone := t.Deletes()
 	f.Changed(t.Object, t.Version, gone)
 	if t.Object.Head().Compare(f.At()) <= 0 {
 		switch {

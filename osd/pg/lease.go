@@ -85,7 +85,9 @@ func (p *PG) assumePromises(now time.Time) {
 	}
 	ask(p.mapping.ActingPrimary)
 	for _, i := range p.past.List {
-		ask(i.Primary)
+		if i.Last >= p.info.History.LastEpochStarted {
+			ask(i.Primary)
+		}
 	}
 }
 

@@ -67,7 +67,8 @@ type peering struct {
 	auth    int32
 	merged  bool // the copy here has been changed, perhaps in this step
 	choice  pglog.Choice
-	asked   time.Time // when the members were told to be active, and to promise
+	probed  map[int32]uint32 // OSDs asked what they have, for they may have what is unfound, by when they came up
+	asked   time.Time        // when the members were told to be active, and to promise
 }
 
 // peer is what the primary knows of another OSD's copy.
@@ -102,7 +103,6 @@ func (p *PG) startPeering(now time.Time, txn *objstore.Txn) {
 }
 
 func (p *PG) buildPrior() {
-	p.past.Advance(p.info.History.LastEpochStarted)
 	p.peering.prior = pglog.BuildPrior(p.osdmap, p.mapping.Up, p.mapping.Acting, &p.past, p.info.History.LastEpochStarted)
 }
 
@@ -467,7 +467,6 @@ func (p *PG) activated(now time.Time) {
 	}
 	s.state = stateActive
 	h.LastEpochStarted, h.LastIntervalStarted = p.info.LastEpochStarted, p.info.LastIntervalStarted
-	p.past.Advance(h.LastEpochStarted)
 	p.shareInfo()
 	p.askLeases(now)
 	p.serve(now)

@@ -246,6 +246,8 @@ type undo struct {
 	object objectUndo   // of no object: none was changed
 	more   []objectUndo // in the order in which they were changed
 	logged int          // entries
+	// Of a replica, what was missing before, in the order in which that changed.
+	missing []Unfound
 }
 
 // objectUndo is a context as it was.
@@ -619,8 +621,7 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 	if f.theirs != 0 && (rotten || errors.Is(in.Err, objstore.ErrNoSpace)) {
 		p.flights = p.flights[:n]
 		p.nextToken--
-		p.info = f.undo.info
-		p.log.Undo(f.undo.logged)
+		p.undoEntries(&f.undo)
 		p.onRefused(f, in.Err)
 		return
 	}

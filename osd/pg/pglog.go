@@ -19,5 +19,8 @@ const (
 	EntryDelete = pglog.EntryDelete
 	EntryError  = pglog.EntryError
 
+	EntryLostRevert = pglog.EntryLostRevert
+	EntryLostDelete = pglog.EntryLostDelete
+
 	logPrefix = pglog.KeyPrefix
 )

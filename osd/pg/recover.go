@@ -44,7 +44,9 @@ import (
 type repair struct {
 	waiting map[object.ID][]*Request // by head
 	urgent  []object.ID              // those heads, in the order in which they came
-	moves   map[moveKey]*move
+	// reverting: unfound objects are being given up, once their prior versions are here.
+	reverting bool
+	moves     map[moveKey]*move
 	// failed are the OSDs that could not give an object.
 	failed map[object.ID]map[int32]bool
 	// whole are objects that must travel as a whole: what is there of other versions
@@ -173,10 +175,20 @@ func (p *PG) discover() {
 	if p.missing.Len() == 0 || !p.unfound() {
 		return
 	}
-	for _, o := range sortedOSDs(p.peering.peers) {
-		if q := p.peering.peers[o]; !q.member && !q.known && !q.asked && q.info.Exists() && !q.info.Empty() {
+	s := &p.peering
+	for _, o := range sortedOSDs(s.peers) {
+		if q := s.peers[o]; !q.member && !q.known && !q.asked && q.info.Exists() && !q.info.Empty() {
 			q.asked = true
 			p.tell(o, PeerQuery, &queryBody{What: queryMissing, Since: p.info.LogTail})
+		}
+	}
+	for _, o := range p.pastMembers() {
+		if s.peers[o] == nil && p.osdmap.IsUp(o) && s.probed[o] != p.upFrom(o) {
+			if s.probed == nil {
+				s.probed = map[int32]uint32{}
+			}
+			s.probed[o] = p.upFrom(o)
+			p.tell(o, PeerQuery, &queryBody{What: queryInfo})
 		}
 	}
 }
@@ -315,6 +327,7 @@ func (p *PG) recoverTick(now time.Time) {
 	if r.stage == stageTooFull {
 		r.stage = stageIdle
 	}
+	p.revertMore(now)
 	p.recoverMore(now)
 	p.announce(now)
 }

@@ -246,7 +246,6 @@ func (p *PG) takeHistory(h *History) {
 	if p.info.History.Merge(h) {
 		p.dirty = true
 	}
-	p.past.Advance(p.info.History.LastEpochStarted)
 	if p.info.History.LastEpochClean >= p.interval() {
 		p.past = pglog.PastIntervals{}
 	}

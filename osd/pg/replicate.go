@@ -73,8 +73,11 @@ func (p *PG) replicate(w *Write, prior object.Version) bool {
 }
 
 // takes reports whether a member has an object, or the one being filled has come
-// to it.
+// to it. One that lacks the object is sent the newest version some time.
 func (p *PG) takes(osd int32, o object.ID) bool {
+	if p.peering.peers[osd].missing.Has(o) {
+		return false
+	}
 	if q := p.peering.peers[osd]; !q.info.Incomplete() || o == p.meta || o.Head().Compare(q.info.LastBackfill) <= 0 {
 		return true
 	}
@@ -129,12 +132,12 @@ func (p *PG) onOp(m *msg.PGPeer) error {
 		err = p.takeEntries(txn, &u)
 	}
 	if err != nil {
-		p.info = u.info
-		p.log.Undo(u.logged)
+		p.undoEntries(&u)
 		txn.Release()
 		p.refuseOps(b.Token, errno.EIO)
 		return err
 	}
+	p.writeMissing(txn)
 	f := p.submitAck(txn, b.Token, u)
 	f.version = p.info.LastUpdate
 	return nil
@@ -176,6 +179,10 @@ func (p *PG) takeEntries(txn *objstore.Txn, u *undo) error {
 				}
 				p.log.Append(t)
 				u.logged++
+				if item, ok := p.missing.Get(t.Object); ok {
+					u.missing = append(u.missing, Unfound{t.Object, item.Need, item.Have})
+					p.missing.Next(t)
+				}
 				tail := p.info.LogTail
 				p.info.LastUpdate, p.info.LastUserVersion, p.info.Stats = t.Version, after.LastUserVersion, after.Stats
 				if after.LogTail.Compare(tail) > 0 {
@@ -197,6 +204,16 @@ func (p *PG) takeEntries(txn *objstore.Txn, u *undo) error {
 		p.log.Drop(n)
 	}
 	return nil
+}
+
+// undoEntries takes entries of the log back, and what they changed of what is
+// missing.
+func (p *PG) undoEntries(u *undo) {
+	p.info = u.info
+	p.log.Undo(u.logged)
+	for _, m := range slices.Backward(u.missing) {
+		p.missing.Add(m.ID, m.Need, m.Have)
+	}
 }
 
 // submitAck submits a transaction of the primary's. That it is durable is said

@@ -30,6 +30,7 @@ type move struct {
 	src     *recovery.Source // of a push
 	unit    *unit            // of a push for a backfill
 	there   []object.SnapID  // of a pull: what is here
+	prior   bool             // of a pull: an older version than is missing, to revert to
 	alone   bool             // other versions are left out of it, since they were not as was thought
 	held    int64            // of Config.RecoveryBytes
 	ended   bool
@@ -169,7 +170,7 @@ func (p *PG) source(o object.ID, v object.Version, there func(object.SnapID) boo
 	switch {
 	case err != nil:
 		return nil, err
-	case info.Version != v || p.missing.Has(o):
+	case info.Version != v || !p.sound(o, v):
 		return nil, fmt.Errorf("%v is here at %v, wanted at %v: %w", o, info.Version, v, errno.ENOENT)
 	}
 	s := &recovery.Source{Store: p.env.Store, Coll: p.coll, Object: o, Version: v, Size: info.Size, Bytes: extent.Of(0, info.Size)}
@@ -194,6 +195,13 @@ func (p *PG) source(o object.ID, v object.Version, there func(object.SnapID) boo
 		}
 	}
 	return s, nil
+}
+
+// sound reports whether the version of an object that the store has can be given
+// to others: it is what the log says, or an older one that it is known to be.
+func (p *PG) sound(o object.ID, v object.Version) bool {
+	item, lacks := p.missing.Get(o)
+	return !lacks || item.Have == v
 }
 
 // lineage is what a head knows of all versions.
@@ -298,7 +306,11 @@ func (p *PG) onPush(now time.Time, from int32, push *recovery.Push) error {
 	}
 	was, lacked := p.missing.Get(o)
 	if done {
-		p.missing.Remove(o)
+		if pulls && m.prior {
+			p.missing.Add(o, was.Need, push.Version)
+		} else {
+			p.missing.Remove(o)
+		}
 		p.writeMissing(txn)
 		p.forgetContext(o)
 	}
@@ -418,12 +430,18 @@ func (p *PG) indexPushed(txn *objstore.Txn, o object.ID, snaps []object.SnapID, 
 func (p *PG) lacks(push *recovery.Push) error {
 	item, ok := p.missing.Get(push.Object)
 	switch {
-	case ok && item.Need == push.Version:
+	case ok && (item.Need == push.Version || p.priorWanted(push)):
 	case !ok && push.Object.Compare(p.info.LastBackfill) > 0:
 	default:
 		return fmt.Errorf("%v at %v is not missing: %w", push.Object, push.Version, errno.EINVAL)
 	}
 	return nil
+}
+
+// priorWanted reports whether a piece is of a version to revert to.
+func (p *PG) priorWanted(push *recovery.Push) bool {
+	m := p.recovery.moves[moveKey{push.Object, -1}]
+	return m != nil && m.prior && m.version == push.Version
 }
 
 // borrowable reports if what a piece wants to take from here is not here.
@@ -475,6 +493,7 @@ func (p *PG) pullFailed(now time.Time, m *move, why error) {
 	}
 	r.failed[m.id][m.osd] = true
 	p.changed = true
+	p.revertMore(now)
 	p.recoverMore(now)
 	p.announce(now)
 }
@@ -485,6 +504,10 @@ func (p *PG) pulled(now time.Time, m *move) {
 		return
 	}
 	p.endMove(m)
+	if m.prior {
+		p.revertMore(now)
+		return
+	}
 	p.recovery.done.ObjectsRecovered++
 	delete(p.recovery.failed, m.id)
 	if p.role == roleActive && m.id.IsHead() && !p.absent(m.id) {

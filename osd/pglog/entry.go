@@ -16,7 +16,11 @@ const (
 	EntryModify EntryKind = 1
 	EntryClone  EntryKind = 2 // the object is a new clone
 	EntryDelete EntryKind = 3
-	EntryError  EntryKind = 9 // nothing was changed; the result is kept for a request that comes again
+	// An operator has given up the object, of which nobody had the newest version:
+	// an older one is the newest again, or it is gone.
+	EntryLostRevert EntryKind = 5
+	EntryLostDelete EntryKind = 6
+	EntryError      EntryKind = 9 // nothing was changed; the result is kept for a request that comes again
 )
 
 func (k EntryKind) String() string {
@@ -27,6 +31,10 @@ func (k EntryKind) String() string {
 		return "clone"
 	case EntryDelete:
 		return "delete"
+	case EntryLostRevert:
+		return "l_revert"
+	case EntryLostDelete:
+		return "l_delete"
 	case EntryError:
 		return "error"
 	}
@@ -51,6 +59,9 @@ type OpReturn struct {
 	Result int32
 	Out    []byte
 }
+
+// Deletes reports whether the object is not there after the entry.
+func (t *Entry) Deletes() bool { return t.Kind == EntryDelete || t.Kind == EntryLostDelete }
 
 // before is the version that the object had before the entry; a clone had none,
 // whatever the entry says of its head.

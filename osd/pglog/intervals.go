@@ -31,12 +31,6 @@ func (p *PastIntervals) Add(i Interval) {
 	p.List = append(p.List, i)
 }
 
-// Advance forgets the intervals that ended before an epoch in which the group was
-// active.
-func (p *PastIntervals) Advance(started uint32) {
-	p.List = slices.DeleteFunc(p.List, func(i Interval) bool { return i.Last < started })
-}
-
 // Encode writes the intervals.
 func (p *PastIntervals) Encode(e *wire.Encoder) {
 	m := e.Begin(1, 1)

@@ -72,7 +72,7 @@ func Merge(l *Log, info *Info, missing *Missing, auth Part) (r Merged, err error
 			if missing.Next(t) {
 				gone[t.Object] = true
 			}
-		case t.Kind == EntryDelete:
+		case t.Deletes():
 			// Also where nothing is known of what is here: indices name the object.
 			gone[t.Object] = true
 		}
@@ -137,7 +137,7 @@ func rewind(info *Info, missing *Missing, divergent []*Entry, gone map[object.ID
 		case was && item.Have.Compare(prior) < 0:
 			missing.Add(o, prior, item.Have)
 		case prior.IsZero():
-			if last[o].Kind != EntryDelete {
+			if !last[o].Deletes() {
 				gone[o] = true
 			}
 		default:

@@ -102,10 +102,10 @@ func (m *Missing) touch(o object.ID) {
 // (add_next_event). It reports whether the object is to be removed: a delete is
 // done at once.
 func (m *Missing) Next(t *Entry) (remove bool) {
-	switch t.Kind {
-	case EntryError:
+	switch {
+	case t.Kind == EntryError:
 		return false
-	case EntryDelete:
+	case t.Deletes():
 		m.Remove(t.Object)
 		return true
 	}
