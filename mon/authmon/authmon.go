@@ -324,3 +324,6 @@ func (m *Service) Checks(time.Time) []service.Check {
 		Summary: fmt.Sprintf("%d auth entities have invalid capabilities", len(m.badCaps)),
 	}}
 }
+
+// Accounts is how many there are.
+func (m *Service) Accounts() int { return len(m.entities) }

@@ -110,7 +110,7 @@ func (s *Service) Commands(t *command.Table) {
 	t.Read("mds stat", func(c *command.Call) command.Reply {
 		return c.Either(func() string { return "" }, func(f *jsonfmt.Formatter) {
 			f.Object("mds_stat", func() {
-				f.Object("fsmap", func() { dump(f) })
+				f.Object("fsmap", func() { s.Dump(f) })
 				f.Int("mdsmap_first_committed", epoch)
 				f.Int("mdsmap_last_committed", epoch)
 			})
@@ -136,12 +136,13 @@ func (s *Service) dump(c *command.Call) command.Reply {
 		return fmt.Sprintf("e%d\nenable_multiple, ever_enabled_multiple: 1,1\n"+
 			"default compat: compat={},rocompat={},incompat={%s}\nlegacy client fscid: -1\n \nNo filesystems configured\n",
 			epoch, strings.Join(in, ","))
-	}, func(f *jsonfmt.Formatter) { f.Object("fsmap", func() { dump(f) }) }).LineUnlessPlain(c)
+	}, func(f *jsonfmt.Formatter) { f.Object("fsmap", func() { s.Dump(f) }) }).LineUnlessPlain(c)
 	r.Status = fmt.Sprintf("dumped fsmap epoch %d", epoch)
 	return r
 }
 
-func dump(f *jsonfmt.Formatter) {
+// Dump writes the members of the map in JSON.
+func (s *Service) Dump(f *jsonfmt.Formatter) {
 	f.Int("epoch", epoch)
 	f.Int("default_fscid", -1)
 	f.Object("compat", func() {

@@ -329,7 +329,7 @@ func (s *Service) Commands(t *command.Table) {
 	t.Write("mgr fail", s.fail)
 	t.Read("service dump", func(c *command.Call) command.Reply {
 		return c.Dump(func(f *jsonfmt.Formatter) {
-			f.Object("service_map", func() { dumpServices(f) })
+			f.Object("service_map", func() { s.DumpServices(f) })
 		})
 	})
 	t.Read("service status", func(c *command.Call) command.Reply {
@@ -337,7 +337,8 @@ func (s *Service) Commands(t *command.Table) {
 	})
 }
 
-func dumpServices(f *jsonfmt.Formatter) {
+// DumpServices writes the members of the map of services in JSON.
+func (s *Service) DumpServices(f *jsonfmt.Formatter) {
 	f.Int("epoch", 1)
 	f.Str("modified", jsonfmt.Time(time.Time{}))
 	f.Object("services", func() {})
@@ -471,6 +472,6 @@ func (s *Service) StatusDump(f *jsonfmt.Formatter, _ time.Time) {
 		f.Strs("modules", s.m.Modules)
 		f.Object("services", func() {})
 	})
-	f.Object("servicemap", func() { dumpServices(f) })
+	f.Object("servicemap", func() { s.DumpServices(f) })
 	f.Object("progress_events", func() {})
 }

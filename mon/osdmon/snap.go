@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/mon/command"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osdmap"
@@ -145,4 +146,21 @@ func (s *Service) cmdRmSnap(c *command.Call, id int64, p *osdmap.Pool) command.R
 	}
 	s.removeSnap(id, snap)
 	return command.Committed("removed pool %s snap %s", pool, name)
+}
+
+// DumpPurged writes, of each pool, the snapshots of which nothing is left.
+func (s *Service) DumpPurged(f *jsonfmt.Formatter) {
+	for _, id := range poolIDs(s.cur) {
+		f.Object("pool_purged_snaps_info", func() {
+			f.Int("pool", id)
+			f.Object("purged_snaps", func() {
+				for _, r := range s.snaps[id] {
+					f.Object("interval", func() {
+						f.Uint("begin", uint64(r.Begin))
+						f.Uint("length", r.Length)
+					})
+				}
+			})
+		})
+	}
 }
