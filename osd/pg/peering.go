@@ -172,7 +172,7 @@ func (p *PG) choose() bool {
 	s := &p.peering
 	infos := map[int32]*Info{p.env.Whoami: &p.info}
 	for o, q := range s.peers {
-		if p.refusers[o] == 0 || p.refusers[o] != p.upFrom(o) {
+		if !p.refuses(o) {
 			infos[o] = &q.info
 		}
 	}
@@ -534,7 +534,7 @@ func (p *PG) tryClean(now time.Time) {
 	}
 	if want := p.finalMembers(); !slices.Equal(p.mapping.Acting, want) {
 		// Those who were filled can act now.
-		if p.wantTemp == nil {
+		if p.wantTemp == nil && p.readmit(now, want) {
 			p.requestActing(want)
 		}
 		return

@@ -175,11 +175,11 @@ type PG struct {
 	dirty   bool // info has news to be written down some time
 	merged  bool // a merge is staged, which cannot be taken back
 
-	peering    peering          // as primary
-	wantTemp   []int32          // members that the monitors were asked for; nil: none
-	heard      bool             // of the primary, in this interval
-	refusing   bool             // no further transactions are taken in this interval
-	refusers   map[int32]uint32 // OSDs that do, by when they came up
+	peering    peering           // as primary
+	wantTemp   []int32           // members that the monitors were asked for; nil: none
+	heard      bool              // of the primary, in this interval
+	refusing   bool              // no further transactions are taken in this interval
+	refusers   map[int32]refusal // OSDs that do
 	promises   []promise
 	nextLease  time.Time  // when to ask for promises again
 	leaseAsks  []leaseAsk // that may still be answered, in order

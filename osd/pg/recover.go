@@ -329,6 +329,7 @@ func (p *PG) recoverTick(now time.Time) {
 	}
 	p.revertMore(now)
 	p.recoverMore(now)
+	p.tryClean(now)
 	p.announce(now)
 }
 

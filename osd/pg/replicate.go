@@ -12,6 +12,7 @@ import (
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/osd/pglog"
+	"github.com/pulpo-storage/pulpo/osdmap"
 	"github.com/pulpo-storage/pulpo/wire"
 )
 
@@ -252,11 +253,11 @@ func (p *PG) onOpReply(now time.Time, from int32, r *opReplyBody) {
 
 // expel asks for members without one that refuses. Until the map has them,
 // nothing that it has not got is acknowledged.
-func (p *PG) expel(_ time.Time, osd int32) {
+func (p *PG) expel(now time.Time, osd int32) {
 	if p.refusers == nil {
-		p.refusers = map[int32]uint32{}
+		p.refusers = map[int32]refusal{}
 	}
-	p.refusers[osd] = p.upFrom(osd)
+	p.refusers[osd] = refusal{p.upFrom(osd), now.Add(refusalTime)}
 	var want []int32
 	for _, o := range p.mapping.Acting {
 		if o != osd {
@@ -264,6 +265,47 @@ func (p *PG) expel(_ time.Time, osd int32) {
 		}
 	}
 	p.requestActing(want)
+}
+
+// refusal is of an OSD, which is told by when it came up: one that has started anew
+// can be asked at once.
+type refusal struct {
+	upFrom uint32
+	until  time.Time
+}
+
+// refusalTime is for how long a group does without a member that has refused. The map
+// knows by then whether it is full.
+const refusalTime = 15 * time.Second
+
+// refuses reports whether an OSD is not to act.
+func (p *PG) refuses(osd int32) bool {
+	r, ok := p.refusers[osd]
+	return ok && r.upFrom == p.upFrom(osd)
+}
+
+// readmit reports whether all of a list can be asked to act. Until then the group goes
+// on without those that have refused: to ask for them earlier would change its
+// members in turns, for ever, and clients would wait each time.
+func (p *PG) readmit(now time.Time, list []int32) bool {
+	for _, o := range list {
+		if !p.refuses(o) {
+			continue
+		}
+		r := p.refusers[o]
+		if !now.Before(r.until) && p.osdmap.Exists(o) && p.osdmap.State[o]&(osdmap.StateFull|osdmap.StateBackfillFull) != 0 {
+			r.until = now.Add(refusalTime)
+			p.refusers[o] = r
+		}
+		if now.Before(r.until) {
+			p.recoverBy(r.until)
+			return false
+		}
+	}
+	for _, o := range list {
+		delete(p.refusers, o)
+	}
+	return true
 }
 
 // settled reports whether all members have a transaction.
