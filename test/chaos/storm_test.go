@@ -248,7 +248,8 @@ func (s *storm) waitUp() {
 			return
 		}
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%d OSDs up, quorum %v", stat.OSDs.Up, stat.Quorum)
+			s.t.Errorf("%d OSDs up, quorum %v", stat.OSDs.Up, stat.Quorum)
+			return
 		}
 	}
 }
@@ -444,7 +445,8 @@ func waitHealthFor(t *testing.T, c *rados.Cluster, check string, there bool, lim
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not %v within %v", check, there, limit)
+			t.Errorf("%s: not %v within %v", check, there, limit)
+			return
 		}
 	}
 }
@@ -461,6 +463,18 @@ func (s *storm) strike(kind string, least, most int, begin func(*storm) (string,
 	f.End = monotonic()
 	f.Detail = what
 	s.t.Logf("%s %s: %s for %v", time.Now().Format(time.TimeOnly), kind, what, hold.Round(time.Millisecond))
+}
+
+// settle waits until all groups are clean, a minute at most; the storm goes on if they
+// are not.
+func (s *storm) settle() {
+	s.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !s.clean(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Errorf("%s: not clean after a minute: %v", time.Now().Format(time.TimeOnly), groups(s.t, s.admin))
+			return
+		}
+	}
 }
 
 func (s *storm) clean() bool {
@@ -552,7 +566,7 @@ func TestStormSoak(t *testing.T) {
 		if len(fills) > 0 && time.Since(begin) > fills[0] {
 			fills = fills[1:]
 			s.waitUp()
-			waitClean(t, s.admin)
+			s.settle()
 			s.strike("disk full", 0, 1, (*storm).fillUp)
 			continue
 		}
@@ -564,7 +578,7 @@ func TestStormSoak(t *testing.T) {
 		s.strike(k.name, k.least, k.most, k.begin)
 		if s.r.IntN(2) == 0 {
 			s.waitUp()
-			waitClean(t, s.admin)
+			s.settle()
 			time.Sleep(2 * time.Second)
 		} else {
 			time.Sleep(time.Duration(s.r.Int64N(int64(8 * time.Second))))
@@ -574,7 +588,7 @@ func TestStormSoak(t *testing.T) {
 	if n := len(s.faults); n > 0 {
 		last = s.faults[n-1].End
 	}
-	waitClean(t, s.admin)
+	s.settle()
 	t.Logf("active+clean %v after the end of the last fault (%s)", since(last), s.faults[len(s.faults)-1].Kind)
 	s.waitUp()
 	stop()
