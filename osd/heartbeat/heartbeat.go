@@ -91,7 +91,7 @@ type Ready struct {
 	Pings []Send
 	// Answers go back on the connections that the questions came by.
 	Answers []Answer
-	// Drop are peers whose connections are not needed any more.
+	// Drop are peers whose connections end, before Pings may begin new ones.
 	Drop []int32
 	// ToMon are reports for the monitors.
 	ToMon []msg.Body
@@ -336,6 +336,11 @@ func (h *Machine) tick(now time.Time) {
 	}
 	if !now.Before(h.nextPing) {
 		for _, p := range h.sorted() {
+			if p.failing(now) {
+				// By a connection of its own: one that has lost packets for long is
+				// silent for as long again, and we are not believed healthy before.
+				h.ready.Drop = append(h.ready.Drop, p.osd)
+			}
 			h.ping(now, p)
 		}
 		h.schedule(now)

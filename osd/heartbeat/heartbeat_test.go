@@ -29,6 +29,7 @@ type net struct {
 	newer map[int32]uint32
 
 	behind []behind
+	drops  [][2]int32 // who, whose lines
 }
 
 // behind is what an OSD would send to one that lacks maps.
@@ -125,6 +126,9 @@ func (n *net) step(o int32, ev Event) {
 		n.toMon = append(n.toMon, b.(*msg.OSDFailure))
 	}
 	n.newer[o] = max(n.newer[o], r.Newer)
+	for _, d := range r.Drop {
+		n.drops = append(n.drops, [2]int32{o, d})
+	}
 	for _, b := range r.Behind {
 		n.behind = append(n.behind, behind{o, b})
 	}
@@ -413,6 +417,33 @@ func TestDied(t *testing.T) {
 	clear(n.cut)
 	if n.run(8 * time.Second); !n.osds[1].Status().Healthy {
 		t.Error("does not notice that it is heard again")
+	}
+}
+
+// Who does not answer is tried over new connections, and only then.
+func TestNewLines(t *testing.T) {
+	t.Parallel()
+	n := newNet(t, 3, 1, nil)
+	n.run(time.Minute)
+	n.cut[[2]int32{0, 1}] = true
+	if n.run(15 * time.Second); len(n.drops) > 0 {
+		t.Errorf("within the grace time lines ended: %v", n.drops)
+	}
+	n.run(25 * time.Second)
+	drops := len(n.drops)
+	for _, d := range n.drops {
+		if d[0] == 2 || d[1] == 2 {
+			t.Errorf("osd.%d ends the line to osd.%d", d[0], d[1])
+		}
+	}
+	if drops < 2 {
+		t.Errorf("tried anew %d times", drops)
+	}
+	clear(n.cut)
+	n.run(8 * time.Second)
+	drops = len(n.drops)
+	if n.run(time.Minute); len(n.drops) > drops {
+		t.Errorf("after answers lines ended: %v", n.drops[drops:])
 	}
 }
 
