@@ -32,10 +32,10 @@ func (d *Dir) writeConf(id *Identity) error {
 // conf is the ceph.conf for clients of the cluster and for "ceph daemon".
 func (d *Dir) conf(id *Identity) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Written by pulpo; changes are lost at the next start. Use \"ceph config set\".\n[global]\n")
+	fmt.Fprintf(&b, "# Written by pulpo; changes are lost. Use \"ceph config set\".\n[global]\n")
 	fmt.Fprintf(&b, "fsid = %s\n", id.FSID)
 	var hosts, names []string
-	mons, _ := id.monAddrs()
+	mons, _ := d.monAddrs(id)
 	for _, a := range mons {
 		hosts = append(hosts, confAddr(a))
 	}

@@ -34,7 +34,7 @@ type Identity struct {
 	// ceph.conf of stock daemons.
 	Options map[string]string `json:"options"`
 	// MonHost are the cluster's monitors in other directories, as they were when
-	// this one joined.
+	// this one joined; they count until a daemon has kept a newer map.
 	MonHost []string   `json:"mon_host,omitempty"`
 	Mons    []MonEntry `json:"mons"`
 	OSDs    []OSDEntry `json:"osds"`

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -131,6 +132,10 @@ func joinIdentity(dir *Dir, t *Token, listen string) (*Identity, error) {
 	}
 	if len(id.Mons) == 0 {
 		id.MonHost = t.Mons
+		// They are who counts now.
+		if err := os.Remove(dir.Join(monMapFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 	}
 	return id, nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/metric"
 	"github.com/pulpo-storage/pulpo/mon"
+	"github.com/pulpo-storage/pulpo/monmap"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/msgr"
 	"github.com/pulpo-storage/pulpo/node/monstore"
@@ -50,6 +51,8 @@ type monHost struct {
 	lastID atomic.Uint64
 	leads  atomic.Bool     // and could hand over
 	conns  map[uint64]sink // the loop's own
+	heard  func(*monmap.Map)
+	epoch  uint32 // of the map that it was told
 }
 
 // monConfig is what one monitor of a process is started with.
@@ -75,6 +78,8 @@ type monConfig struct {
 	Log                         *slog.Logger
 	// ReopenLog goes on with a new file for the log; may be nil.
 	ReopenLog func() error
+	// Heard is told each monitor map; may be nil.
+	Heard func(*monmap.Map)
 	// Failed is told when the monitor cannot go on; errors.Is(err,
 	// mon.ErrRemoved) if that is because it is no member any more.
 	Failed func(error)
@@ -85,7 +90,7 @@ type monConfig struct {
 func startMonHost(c monConfig) (h *monHost, err error) {
 	h = &monHost{
 		log: c.Log, fsid: c.FSID, in: newInbox[monInput](monInflight), stop: make(chan struct{}),
-		done: make(chan struct{}), failed: c.Failed, conns: map[uint64]sink{}, metrics: new(metric.Registry),
+		done: make(chan struct{}), failed: c.Failed, heard: c.Heard, conns: map[uint64]sink{}, metrics: new(metric.Registry),
 	}
 	h.ids.waiting = map[uint64]chan uint64{}
 	started := false
@@ -241,6 +246,10 @@ func (h *monHost) run() {
 		if err := h.carryOut(); err != nil {
 			h.failed(fmt.Errorf("monitor: %w", err))
 			return
+		}
+		if m := h.m.MonMap(); m != nil && m.Epoch != h.epoch && h.heard != nil {
+			h.epoch = m.Epoch
+			h.heard(m)
 		}
 		h.leads.Store(h.m.MayHandOver())
 		if at := h.m.Wake(); at.IsZero() {

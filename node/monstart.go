@@ -34,7 +34,7 @@ func startMon(s *site, e MonEntry, ln net.Listener) (*monDaemon, error) {
 	name := e.Daemon()
 	fail := func(err error) (*monDaemon, error) { return nil, fmt.Errorf("%s: %w", name, err) }
 	var seeds []entity.AddrVec
-	if all, err := s.id.monAddrs(); err == nil {
+	if all, err := s.dir.monAddrs(s.id); err == nil {
 		own := s.addrs(e.Port, 0)
 		for _, a := range all {
 			if !a.Equal(own) {
@@ -66,6 +66,7 @@ func startMon(s *site, e MonEntry, ln net.Listener) (*monDaemon, error) {
 		Name: e.Name, FSID: s.fsid, Home: s.home(name), Seeds: seeds,
 		Listener: ln, Addrs: s.addrs(e.Port, 0), MgrListener: mgrLn, MgrAddrs: s.addrs(mgrPort, newNonce()), Mgr: e.Mgr,
 		AdminSocket: s.socketPath(name), MgrAdminSocket: s.socketPath("mgr." + e.Mgr), Options: s.id.Options, ReopenLog: s.reopenLog, Log: s.log.With("daemon", name),
+		Heard: s.heard,
 		Failed: func(err error) {
 			if errors.Is(err, mon.ErrRemoved) {
 				s.ended(name)

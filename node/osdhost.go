@@ -195,13 +195,13 @@ func (h *osdHost) serve(ctx context.Context, s *site, name entity.AuthName, key 
 		}
 	}()
 	addrs := s.addrs(port, newNonce())
-	mons, err := s.id.monAddrs()
+	mons, err := s.dir.monAddrs(s.id)
 	if err != nil {
 		return err
 	}
 	h.mons, err = monclient.New(monclient.Config{
 		Name: name, Key: key, Mons: mons, Log: h.log,
-		OnMessage: h.fromMon, OnSession: func() { h.in.post(osd.MonConnected{}) },
+		OnMessage: h.fromMon, OnSession: func() { h.in.post(osd.MonConnected{}) }, OnMonMap: s.heard,
 	})
 	if err != nil {
 		return err

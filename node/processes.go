@@ -38,7 +38,7 @@ func (c *Cluster) connect(ctx context.Context) (*rados.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	mons, err := c.id.monAddrs()
+	mons, err := c.dir.monAddrs(c.id)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ type site struct {
 	running    func()       // called when a daemon runs; may be nil
 	reopenLog  func() error // goes on with a new file for the log; may be nil
 	supervised bool         // by a process that holds the directory
+	monMaps    monMapKeeper
 }
 
 // statusActive is the status of an OSD that serves.
@@ -70,26 +71,6 @@ func (s *site) addrs(port uint16, nonce uint32) entity.AddrVec { return s.id.add
 func (id *Identity) addrs(port uint16, nonce uint32) entity.AddrVec {
 	public := netip.MustParseAddr(id.Public)
 	return entity.AddrVec{{Type: entity.AddrMsgr2, Nonce: nonce, AP: netip.AddrPortFrom(public, port)}}
-}
-
-// monAddrs are the monitors that a daemon of this directory can begin with; the
-// map that it gets from one of them names all there are.
-func (id *Identity) monAddrs() ([]entity.AddrVec, error) {
-	var out []entity.AddrVec
-	for _, e := range id.Mons {
-		out = append(out, id.addrs(e.Port, 0))
-	}
-	for _, h := range id.MonHost {
-		ap, err := netip.ParseAddrPort(h)
-		if err != nil {
-			return nil, fmt.Errorf("monitor %q: want ADDR:PORT", h)
-		}
-		out = append(out, entity.AddrVec{{Type: entity.AddrMsgr2, AP: ap}})
-	}
-	if len(out) == 0 {
-		return nil, errors.New("no monitor is known")
-	}
-	return out, nil
 }
 
 // home is the directory of one daemon.

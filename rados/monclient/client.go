@@ -39,7 +39,9 @@ type Config struct {
 	// OnSession is told of each new session, after subscriptions and calls were
 	// sent again. A daemon announces itself here. It must not wait.
 	OnSession func()
-	Log       *slog.Logger
+	// OnMonMap gets each new monitor map, to keep and not to change.
+	OnMonMap func(*monmap.Map)
+	Log      *slog.Logger
 
 	Ping    time.Duration // between keepalives; 0: 10 s
 	Timeout time.Duration // of a session that does not answer them; 0: 30 s
@@ -564,13 +566,21 @@ func (c *Client) takeMonMap(b []byte) {
 		c.log.Warn("monitor map is not understood", "err", err)
 		return
 	}
+	if c.useMonMap(m) && c.cfg.OnMonMap != nil {
+		c.cfg.OnMonMap(m)
+	}
+}
+
+// useMonMap reports whether the map is the newest.
+func (c *Client) useMonMap(m *monmap.Map) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.monMap != nil && m.FSID != c.monMap.FSID {
 		c.log.Error("monitor of another cluster", "fsid", m.FSID, "want", c.monMap.FSID)
-		return
+		return false
 	}
-	if c.monMap == nil || m.Epoch >= c.monMap.Epoch {
+	newest := c.monMap == nil || m.Epoch >= c.monMap.Epoch
+	if newest {
 		c.monMap = m
 		var mons []entity.AddrVec
 		for _, name := range m.Ranks {
@@ -584,6 +594,7 @@ func (c *Client) takeMonMap(b []byte) {
 		c.got("monmap", uint64(m.Epoch))
 	}
 	c.isReady()
+	return newest
 }
 
 func hasMsgr2(v entity.AddrVec) bool {

@@ -157,11 +157,23 @@ func TestHosts(t *testing.T) {
 	allUp(t, admin, 3)
 
 	// Any host's ceph.conf leads to the cluster; a monitor that dies is not missed.
-	if conf, err := os.ReadFile(binary.Conf(c.dir)); err != nil || !strings.Contains(string(conf), c.addr) {
-		t.Errorf("ceph.conf of a host that joined: %v\n%s", err, conf)
+	for _, h := range []*host{a, b, c} {
+		until(t, "ceph.conf has all monitors", func() error {
+			conf, err := os.ReadFile(binary.Conf(h.dir))
+			for _, addr := range []string{a.addr, b.addr, c.addr} {
+				if err == nil && !strings.Contains(string(conf), addr) {
+					err = fmt.Errorf("%s is not in %s", addr, conf)
+				}
+			}
+			return err
+		})
 	}
 	binary.Daemon(t, a.dir, "mon.a").Kill(t)
 	quorum(t, admin, "b", "c")
+	// Not even by the daemons that knew only this one when they were made.
+	daemons[0].stop(t)
+	daemons[0] = a.run("osd.0")
+	allUp(t, admin, 3)
 	a.run("mon.a")
 	quorum(t, admin, "a", "b", "c")
 
