@@ -1,11 +1,15 @@
 package pg
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/pulpo-storage/pulpo/jsonfmt"
 	"github.com/pulpo-storage/pulpo/msg"
+	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -20,14 +24,83 @@ type Query struct {
 	Scrub     ScrubQuery
 	// What some member lacks, and what nobody is known to have.
 	Missing   int
+	Peers     []PeerCopy // in order
+	Progress  Progress
 	Unfound   []Unfound
 	MightHave []MightHave // of the unfound objects; nil if there are none
 }
 
+// PeerCopy is what the primary knows of another OSD's copy.
+type PeerCopy struct {
+	OSD  int32
+	Info Info
+}
+
+// Progress is how far recovery is.
+type Progress struct {
+	Targets  []int32     // that are being filled, in order
+	Last     object.ID   // the backfill has come to; MinID: there is none
+	Filling  []object.ID // heads that it copies, in order
+	Pulls    []Transfer  // by OSD and object
+	Pushes   []Transfer
+	Transfer []object.ID // all objects that are under way, in order
+}
+
+// Transfer is an object on its way from or to another OSD.
+type Transfer struct {
+	OSD     int32
+	Object  object.ID
+	Version object.Version
+}
+
+// peerCopies are the copies that the primary knows of. Members have all entries of
+// the log, and all objects but those that they lack.
+func (p *PG) peerCopies() (list []PeerCopy) {
+	for _, o := range sortedOSDs(p.peering.peers) {
+		q := p.peering.peers[o]
+		c := PeerCopy{o, q.info}
+		if q.member && q.started {
+			c.Info.LastUpdate, c.Info.LogTail = p.info.LastUpdate, p.info.LogTail
+			if q.missing.Len() == 0 && !q.info.Incomplete() {
+				c.Info.LastComplete = p.committed
+			}
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func (p *PG) progress() (g Progress) {
+	r := &p.recovery
+	g.Targets, g.Last = p.unfilled(), object.MinID
+	if r.fill != nil {
+		g.Last = r.fill.At()
+		g.Filling = slices.SortedFunc(maps.Keys(r.units), object.ID.Compare)
+	}
+	for _, m := range r.moves {
+		t := Transfer{m.osd, m.id, m.version}
+		if m.pull {
+			g.Pulls = append(g.Pulls, t)
+		} else {
+			g.Pushes = append(g.Pushes, t)
+		}
+		g.Transfer = append(g.Transfer, m.id)
+	}
+	slices.SortFunc(g.Pulls, func(a, b Transfer) int { return cmp.Or(cmp.Compare(a.OSD, b.OSD), a.Object.Compare(b.Object)) })
+	slices.SortFunc(g.Pushes, func(a, b Transfer) int { return cmp.Or(a.Object.Compare(b.Object), cmp.Compare(a.OSD, b.OSD)) })
+	slices.SortFunc(g.Transfer, object.ID.Compare)
+	g.Transfer = slices.Compact(g.Transfer)
+	return g
+}
+
 // Query describes the group.
 func (p *PG) Query() *Query {
+	p.updateComplete()
 	q := &Query{Info: p.info, TrimQueue: p.trim.queue, Stat: p.stat(), Epoch: p.Epoch(), Active: p.role == roleActive, EnterTime: p.stamps.changed,
 		Scrub: p.queryScrub(), Missing: p.numMissing(), Unfound: p.unfoundObjects()}
+	if p.isPrimary() {
+		q.Peers, q.Progress = p.peerCopies(), p.progress()
+	}
 	if len(q.Unfound) > 0 {
 		q.MightHave = p.mightHave()
 	}
@@ -51,7 +124,16 @@ func (q *Query) Dump(f *jsonfmt.Formatter) {
 		})
 	}
 	f.Object("info", func() { q.dumpInfo(f) })
-	f.Array("peer_info", func() {})
+	f.Array("peer_info", func() {
+		for _, c := range q.Peers {
+			peer := Query{Info: c.Info, Stat: q.Stat}
+			peer.Stat.Version, peer.Stat.LogStart, peer.Stat.OndiskLogStart = c.Info.LastUpdate, c.Info.LogTail, c.Info.LogTail
+			f.Object("", func() {
+				f.Str("peer", strconv.Itoa(int(c.OSD)))
+				peer.dumpInfo(f)
+			})
+		}
+	})
 	f.Array("recovery_state", func() { q.dumpRecovery(f) })
 	f.Object("scrubber", func() { q.Scrub.dump(f) })
 	f.Object("agent_state", func() {})
@@ -219,10 +301,75 @@ func (q *Query) dumpRecovery(f *jsonfmt.Formatter) {
 		f.Str("enter_time", jsonfmt.Time(q.EnterTime))
 		if q.Active {
 			q.DumpMightHave(f)
+			f.Object("recovery_progress", func() { q.Progress.dump(f) })
 		}
 	})
 	f.Object("", func() {
 		f.Str("name", "Started")
 		f.Str("enter_time", jsonfmt.Time(q.EnterTime))
+	})
+}
+
+// dump writes what PrimaryLogPG::dump_recovery_info does.
+func (g *Progress) dump(f *jsonfmt.Formatter) {
+	ids := func(name string, list []object.ID) {
+		f.Array(name, func() {
+			for _, id := range list {
+				f.Stringer("", id)
+			}
+		})
+	}
+	f.Array("backfill_targets", func() {
+		for _, o := range g.Targets {
+			f.Str("", strconv.Itoa(int(o)))
+		}
+	})
+	f.Array("waiting_on_backfill", func() {})
+	f.Stringer("last_backfill_started", g.Last)
+	f.Object("backfill_info", func() {
+		f.Stringer("begin", g.Last)
+		f.Stringer("end", g.Last)
+		f.Array("objects", func() {})
+	})
+	f.Array("peer_backfill_info", func() {})
+	ids("backfills_in_flight", g.Filling)
+	ids("recovering", g.Transfer)
+	f.Object("pg_backend", func() {
+		f.Array("pull_from_peer", func() {
+			for i := 0; i < len(g.Pulls); {
+				from := g.Pulls[i].OSD
+				f.Object("", func() {
+					f.Str("pull_from", strconv.Itoa(int(from)))
+					f.Array("pulls", func() {
+						for ; i < len(g.Pulls) && g.Pulls[i].OSD == from; i++ {
+							f.Object("", func() { g.Pulls[i].dump(f) })
+						}
+					})
+				})
+			}
+		})
+		f.Array("pushing", func() {
+			for i := 0; i < len(g.Pushes); {
+				o := g.Pushes[i].Object
+				f.Object("", func() {
+					f.Stringer("object", o)
+					f.Array("pushing_to", func() {
+						for ; i < len(g.Pushes) && g.Pushes[i].Object == o; i++ {
+							f.Object("", func() {
+								f.Str("pushing_to", strconv.Itoa(int(g.Pushes[i].OSD)))
+								f.Object("push_info", func() { g.Pushes[i].dump(f) })
+							})
+						}
+					})
+				})
+			}
+		})
+	})
+}
+
+func (t *Transfer) dump(f *jsonfmt.Formatter) {
+	f.Object("recovery_info", func() {
+		f.Stringer("object", t.Object)
+		f.Stringer("at_version", t.Version)
 	})
 }

@@ -42,18 +42,24 @@ func (p *PG) queryScrub() ScrubQuery {
 
 // dump writes the fields into the open object, under Ceph's names.
 func (q *ScrubQuery) dump(f *jsonfmt.Formatter) {
+	begun := uint32(0)
+	if q.Active {
+		begun = q.Interval
+	}
+	f.Str("epoch_start", fmt.Sprint(begun))
 	f.Bool("active", q.Active)
-	f.Bool("must_scrub", q.Asked != 0)
-	f.Bool("must_deep_scrub", q.Asked >= ScrubDeep)
-	f.Bool("must_repair", q.Asked == ScrubRepair)
-	f.Bool("check_repair", q.Recheck)
+	if q.Active || q.Asked != 0 {
+		f.Bool("must_scrub", q.Asked != 0)
+		f.Bool("must_deep_scrub", q.Asked >= ScrubDeep)
+		f.Bool("must_repair", q.Asked == ScrubRepair)
+		f.Bool("check_repair", q.Recheck)
+	}
 	if !q.Active {
-		if !q.Next.IsZero() {
+		if q.Asked != 0 && !q.Next.IsZero() {
 			f.Str("scrub_reg_stamp", jsonfmt.Time(q.Next))
 		}
 		return
 	}
-	f.Str("epoch_start", fmt.Sprint(q.Interval))
 	f.Str("start", q.Begin.String())
 	f.Str("end", q.End.String())
 	f.Bool("deep", q.Deep)
