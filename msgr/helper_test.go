@@ -112,7 +112,7 @@ func (r *recorder) want(t testing.TB, what string) event {
 			t.Fatalf("handler got %q (%v), want %q", e.what, e.err, what)
 		}
 		return e
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("handler got nothing, want %q", what)
 	}
 	panic("unreachable")

@@ -18,7 +18,7 @@ import (
 // eventually waits for something that other goroutines bring about.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("still not: %s", what)
 		}
@@ -187,7 +187,7 @@ func rawDial(t *testing.T, server *node, own entity.Addr, id uint64, s *session.
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(2 * time.Minute))
 	h := session.NewConnector(session.ConnectConfig{
 		Name: entity.Name{Type: entity.Client}, Addrs: entity.AddrVec{own}, Peer: entity.OSD, Target: server.addrs[0],
 		Features: SupportedFeatures, Terms: session.Terms{Modes: []Mode{ModeCRC}},

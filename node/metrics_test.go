@@ -191,7 +191,7 @@ func TestMetricsCloseWithOpenConnections(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	if _, err := io.Copy(io.Discard, c); err != nil {
 		t.Errorf("the connection was not closed: %v", err)
 	}

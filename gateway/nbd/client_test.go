@@ -20,7 +20,7 @@ type client struct {
 }
 
 // patience is how long anything may take.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // serve runs a server until the test ends and returns its address.
 func serve(t *testing.T, s *Server) string {

@@ -183,7 +183,7 @@ func (m *fakeMon) hangUp() {
 // next waits until a client says a body of a type.
 func next[T msg.Body](t *testing.T, m *fakeMon) (T, heard) {
 	t.Helper()
-	for timeout := time.After(20 * time.Second); ; {
+	for timeout := time.After(2 * time.Minute); ; {
 		select {
 		case h := <-m.said:
 			if b, ok := h.body.(T); ok {

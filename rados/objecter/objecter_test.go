@@ -307,7 +307,7 @@ func TestShellLinger(t *testing.T) {
 
 func await(t *testing.T, osd *fakeOSD, is func(*msg.OSDOp) bool) {
 	t.Helper()
-	for timeout := time.After(20 * time.Second); ; {
+	for timeout := time.After(2 * time.Minute); ; {
 		select {
 		case m := <-osd.heard:
 			if is(m) {

@@ -22,7 +22,7 @@ import (
 	"github.com/pulpo-storage/pulpo/rados"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 func connect(t *testing.T, conf string, opts ...rados.Option) (*rados.Cluster, error) {
 	t.Helper()

@@ -20,7 +20,7 @@ import (
 	"github.com/pulpo-storage/pulpo/rados"
 )
 
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // refuses runs a command that must fail with one clear line and change nothing
 // in the directory.
