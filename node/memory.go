@@ -77,11 +77,20 @@ const maxReplies = 4 << 20
 // there is.
 const maxReadCost = 4 << 20
 
-// replyCost is about what the reply to a request will hold. It is taken of the
-// same share as requests: a read of 4 MiB is as large as a write.
-func replyCost(b *msg.OSDOp) (n int64) {
+// requestCost is about what a request takes beside its bytes: decoded, while it
+// waits, and what becomes of it.
+const requestCost = 6 << 10
+
+// cost is what a request is counted as beside its bytes. It is taken of the same
+// share: a read of 4 MiB is as large as a write, and of the smallest requests
+// many that wait for an object to be recovered are large. Those by which clients
+// give something back must not wait behind others.
+func cost(b *msg.OSDOp) (n int64) {
+	gives := true
 	for i := range b.Ops {
 		switch op := &b.Ops[i]; op.Code {
+		case msg.OpNotifyAck, msg.OpWatch:
+			continue
 		case msg.OpRead, msg.OpSparseRead, msg.OpSyncRead:
 			_, length, _, _ := op.Extent()
 			if length == 0 || length > maxReadCost {
@@ -89,6 +98,10 @@ func replyCost(b *msg.OSDOp) (n int64) {
 			}
 			n += int64(length)
 		}
+		gives = false
 	}
-	return n
+	if gives {
+		return 0
+	}
+	return n + requestCost
 }

@@ -595,7 +595,7 @@ func (h *osdHandler) Receive(c *msgr.Conn, m *msgr.Message) {
 			m.Release()
 			return
 		}
-		if !m.Charge(replyCost(b)) {
+		if !m.Charge(cost(b)) {
 			m.Release()
 			return
 		}

@@ -248,8 +248,12 @@ func groupConfig(c *config.Config, groups, shards int) *pg.Config {
 }
 
 // recoveryMemory bounds what the groups of an OSD hold of objects that they copy,
-// in bytes.
-const recoveryMemory = 128 << 20
+// in bytes; if its memory was set, an eighth of that does if it is less.
+const recoveryMemory = 16 << 20
+
+// recoveryPiece bounds how much of an object is read, sent and written at a time.
+// Those who ask for something else meanwhile wait for a piece, never for the object.
+const recoveryPiece = 1 << 20
 
 // recoveryConfig are the settings of recovery. Stores are taken for fast ones, if
 // there is an option for these.
@@ -263,8 +267,12 @@ func recoveryConfig(p *pg.Config, c *config.Config, shards int) {
 		return 1
 	}
 	p.RecoveryMaxActive = first("osd_recovery_max_active", "osd_recovery_max_active_ssd")
-	p.RecoveryChunk = min(first("osd_recovery_max_chunk"), recoveryMemory/2)
-	p.RecoveryBytes = recoveryMemory / max(1, shards)
+	p.RecoveryChunk = min(first("osd_recovery_max_chunk"), recoveryPiece)
+	memory := recoveryMemory
+	if c.Source("osd_memory_target") != "default" {
+		memory = min(memory, int(c.Int("osd_memory_target")/8))
+	}
+	p.RecoveryBytes = memory / max(1, shards)
 	if p.RecoverySleep = c.Seconds("osd_recovery_sleep"); p.RecoverySleep == 0 {
 		p.RecoverySleep = c.Seconds("osd_recovery_sleep_ssd")
 	}

@@ -44,7 +44,10 @@ type gang struct {
 	listens bool
 	sound   int // scrubs that found nothing
 	done    int
-	snaps   object.SnapContext // of writes
+	snaps   object.SnapContext            // of writes
+	watch   func()                        // after each event; may be nil
+	hold    func(PeerKind) bool           // messages that do not come through; nil: none
+	charge  func() interface{ Release() } // what a request holds; nil: nothing
 }
 
 type letter struct {
@@ -207,6 +210,9 @@ func (g *gang) step(n *member, ev Event) {
 	n.pg.Step(g.now, ev)
 	n.pg.check()
 	g.carryOut(n)
+	if g.watch != nil {
+		g.watch()
+	}
 }
 
 func (g *gang) carryOut(n *member) {
@@ -314,7 +320,7 @@ func (g *gang) deliver(key [2]int32) bool {
 		return false
 	}
 	l := q[0]
-	if n.alive && n.has < l.body.Epoch {
+	if g.hold != nil && g.hold(PeerKind(l.body.Kind)) || n.alive && n.has < l.body.Epoch {
 		return false // it waits for the map
 	}
 	g.mail[key] = q[1:]
@@ -454,10 +460,14 @@ func (g *gang) request(a *ask) {
 		op.SetExtent(0, uint64(len(a.token)))
 	}
 	g.log("client asks osd.%d: %d %s %q", to, a.tid, a.object, a.token)
-	g.step(g.osds[to], &Request{Session: g.sess, TID: a.tid, Received: g.now, Op: &msg.OSDOp{
+	r := &Request{Session: g.sess, TID: a.tid, Received: g.now, Op: &msg.OSDOp{
 		PG: gangPG, Hash: id.Hash, Epoch: m.Epoch, Flags: msg.FlagAck | msg.FlagOnDisk, MTime: g.now, OID: a.object, Ops: []msg.Op{op},
 		Locator: object.Locator{Pool: testPool, Hash: -1}, SnapID: object.NoSnap, SnapContext: g.snaps,
-	}})
+	}}
+	if g.charge != nil {
+		r.Message = g.charge()
+	}
+	g.step(g.osds[to], r)
 }
 
 // otherPrimary reports whether there was another primary since an epoch.

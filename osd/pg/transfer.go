@@ -220,7 +220,7 @@ func (p *PG) onPull(from int32, q *recovery.Pull) error {
 	}
 	src, err := p.source(q.Object, q.Version, func(s object.SnapID) bool { return has[s] })
 	if err == nil {
-		err = p.sendPiece(from, src, q.At, int(q.Max))
+		_, err = p.sendPiece(from, src, q.At, int(q.Max))
 	}
 	if err != nil {
 		p.refusePush(from, q.Object, q.Version, err)
@@ -240,18 +240,39 @@ func (p *PG) refusePush(to int32, o object.ID, v object.Version, why error) {
 }
 
 // sendPiece reads a piece and sends it.
-func (p *PG) sendPiece(to int32, src *recovery.Source, at recovery.Cursor, max int) error {
+func (p *PG) sendPiece(to int32, src *recovery.Source, at recovery.Cursor, max int) (*recovery.Push, error) {
 	push, err := src.Next(at, min(max, p.env.Config.RecoveryChunk))
 	if err != nil {
 		p.env.ReadErrors++
-		return err
+		return nil, err
 	}
 	p.moved(push)
 	m := p.compose(PeerPush, push)
 	m.Data = push.Data
 	p.out().Peers = append(p.out().Peers, PeerSend{to, m})
-	return nil
+	return push, nil
 }
+
+// pushPiece sends a piece of a push. If the first is the only one, whatever the
+// receiver says of it, then what it does not take others may have.
+func (p *PG) pushPiece(m *move, at recovery.Cursor) error {
+	push, err := p.sendPiece(m.osd, m.src, at, p.env.Config.RecoveryChunk)
+	if err == nil && !at.Begun && push.Next.Done && len(push.Borrows) == 0 {
+		takes := min(m.held, int64(len(push.Omap)*omapCost+push.Data.Len()+pieceCost))
+		for _, kv := range push.Omap {
+			takes = min(m.held, takes+int64(len(kv.Key)+len(kv.Value)))
+		}
+		p.env.moving -= m.held - takes
+		m.held = takes
+	}
+	return err
+}
+
+// What a piece takes beside its bytes, about.
+const (
+	pieceCost = 16 << 10
+	omapCost  = 64 // an entry
+)
 
 // moved counts what has travelled.
 func (p *PG) moved(push *recovery.Push) {
@@ -267,7 +288,7 @@ func (p *PG) push(now time.Time, m *move, there func(object.SnapID) bool) {
 	src, err := p.source(m.id, m.version, there)
 	if err == nil {
 		m.src = src
-		err = p.sendPiece(m.osd, src, recovery.Cursor{}, p.env.Config.RecoveryChunk)
+		err = p.pushPiece(m, recovery.Cursor{})
 	}
 	if err != nil {
 		p.unreadableHere(now, m, err)
@@ -532,11 +553,11 @@ func (p *PG) onPushReply(now time.Time, from int32, b *recovery.PushReply) {
 		p.pushed(now, m)
 		return
 	case b.Errno == 0:
-		err = p.sendPiece(from, m.src, b.Next, p.env.Config.RecoveryChunk)
+		err = p.pushPiece(m, b.Next)
 	case b.Errno == errno.EINVAL && !m.alone:
 		m.alone = true
 		m.src.Bytes, m.src.Borrows = extent.Of(0, m.src.Size), nil
-		err = p.sendPiece(from, m.src, recovery.Cursor{}, p.env.Config.RecoveryChunk)
+		err = p.pushPiece(m, recovery.Cursor{})
 	case b.Errno == errno.ENOSPC:
 		p.tooFullToRecover(now)
 		return

@@ -32,17 +32,21 @@ type ward struct {
 	t    *testing.T
 	ctx  context.Context
 	pool *rados.Pool
+	pgs  int
 	r    *rand.Rand
 }
 
-func admit(t *testing.T, osds int) *ward {
+func admit(t *testing.T, osds int) *ward { return admitPool(t, osds, 8, 3) }
+
+// admitPool makes a cluster with a pool of so many groups and copies.
+func admitPool(t *testing.T, osds, pgs, copies int) *ward {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	t.Cleanup(cancel)
-	w := &ward{Cluster: pulpotest.Start(t, pulpotest.Options{OSDs: osds}), t: t, ctx: ctx, r: rand.New(rand.NewPCG(1, 2))}
+	w := &ward{Cluster: pulpotest.Start(t, pulpotest.Options{OSDs: osds}), t: t, ctx: ctx, pgs: pgs, r: rand.New(rand.NewPCG(1, 2))}
 	w.mon(map[string]any{"prefix": "osd crush rule create-replicated", "name": "spread", "root": "default", "type": "osd"})
-	w.mon(map[string]any{"prefix": "osd pool create", "pool": "data", "pg_num": 8, "pool_type": "replicated", "rule": "spread", "size": 3})
+	w.mon(map[string]any{"prefix": "osd pool create", "pool": "data", "pg_num": pgs, "pool_type": "replicated", "rule": "spread", "size": copies})
 	w.pool = w.Pool("data")
-	w.waitClean()
+	w.waitFor("clean", func(g group) bool { return g.State == "active+clean" && len(g.Acting) == copies })
 	return w
 }
 
@@ -93,7 +97,7 @@ func (w *ward) waitFor(what string, ok func(g group) bool) {
 	deadline := time.Now().Add(patience)
 	for {
 		list := w.groups()
-		if len(list) == 8 && !slices.ContainsFunc(list, func(g group) bool { return !ok(g) }) {
+		if len(list) == w.pgs && !slices.ContainsFunc(list, func(g group) bool { return !ok(g) }) {
 			return
 		}
 		if time.Now().After(deadline) {
