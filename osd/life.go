@@ -260,10 +260,13 @@ func parseLocation(text string) (map[string]string, bool) {
 }
 
 // dismissed reports whether the map has done with this process, or with its disk:
-// it is told to stop, or the OSD is removed, destroyed, or another disk by now.
+// it is told to stop, or the OSD is removed, destroyed, or another disk by now. A
+// disk that is to take the place of another one reads of that one in all maps from
+// before; it goes by the newest that the monitors have.
 func (o *OSD) dismissed() error {
 	m, id := o.maps.Map, o.cfg.ID
 	switch {
+	case o.super.Mounted == 0 && (o.heard == 0 || m.Epoch < o.heard):
 	case !m.Exists(id):
 		if o.upSince > 0 {
 			return fmt.Errorf("osdmap e%d says osd.%d does not exist", m.Epoch, id)

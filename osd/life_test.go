@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
+	"github.com/pulpo-storage/pulpo/objstore/memstore"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
 
@@ -135,6 +137,26 @@ func TestReplaced(t *testing.T) {
 				t.Errorf("starts: %+v", r)
 			}
 		})
+	}
+}
+
+// A new disk under the number of an old one reads of the old one in the maps from
+// before, as many at a time as a message has, and comes up.
+func TestNewDiskReadsOldMaps(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.propose(func(inc *osdmap.Incremental, _ *osdmap.Map) { inc.NewUUID[0] = disk })
+	old := uint32(len(h.maps))
+	h.propose(func(inc *osdmap.Incremental, m *osdmap.Map) { inc.NewState[0], inc.NewUUID[0] = m.State[0], [16]byte{} })
+	h.store = memstore.NewStepped()
+	if err := Format(h.store, fsid, entity.UUID{9}, 0); err != nil {
+		t.Fatal(err)
+	}
+	h.toMon, h.most = nil, old
+	h.start(2)
+	h.wait(time.Minute)
+	if b := sent[*msg.OSDBoot](h); len(b) == 0 || b[len(b)-1].UUID != (entity.UUID{9}) || h.stopped {
+		t.Errorf("%d boots, %v", len(b), h.osd.State())
 	}
 }
 

@@ -169,6 +169,7 @@ type OSD struct {
 	givenTo   uint32        // epoch that the shards have; 0: none
 	ungiven   []*osdmap.Map // newer ones; they may not be in the store yet
 	state     State
+	heard     uint32 // the newest map that a monitor has told this process of
 	upSince   uint32 // epoch in which we were marked up
 	bootEpoch uint32 // in which this process was, for the first time
 	bootAt    time.Time
@@ -449,6 +450,7 @@ func (o *OSD) isUp(m *osdmap.Map) bool {
 
 func (o *OSD) onMaps(now time.Time, in *msg.OSDMap) {
 	o.counters.mapMessages.Inc()
+	o.heard = max(o.heard, in.Newest)
 	fresh, wantFull, err := o.takeMaps(in)
 	if err != nil {
 		o.note(NoteCluster, "maps of the monitors", err)

@@ -42,6 +42,7 @@ type house struct {
 	noBoot  bool // the monitor ignores boots
 	noDown  bool // and who wants to be marked down
 	stopped bool
+	most    uint32 // maps in a message; 0: any number
 }
 
 var (
@@ -106,7 +107,7 @@ func (h *house) propose(change func(inc *osdmap.Incremental, m *osdmap.Map)) {
 func (h *house) send(from uint32) {
 	newest := uint32(len(h.maps))
 	m := &msg.OSDMap{FSID: fsid, Oldest: 1, Newest: newest, Incrementals: map[uint32][]byte{}}
-	for e := max(from, 1); e <= newest; e++ {
+	for e := max(from, 1); e <= newest && (h.most == 0 || e-max(from, 1) < h.most); e++ {
 		m.Incrementals[e] = h.incs[e-1]
 	}
 	h.step(MonMessage{m})
