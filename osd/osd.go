@@ -259,9 +259,7 @@ func New(cfg Config, store objstore.Store, now time.Time) (*OSD, error) {
 		return nil, fmt.Errorf("osd.%d: %w", cfg.ID, err)
 	}
 	for _, c := range colls {
-		if err := o.shards[ShardOf(c.PG.PG, o.cfg.Shards)].load(now, c.PG); err != nil {
-			return nil, fmt.Errorf("osd.%d: %w", cfg.ID, err)
-		}
+		o.shards[ShardOf(c.PG.PG, o.cfg.Shards)].load(now, c.PG)
 	}
 	return o, nil
 }

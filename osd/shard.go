@@ -1,6 +1,7 @@
 package osd
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -135,7 +136,8 @@ type Shard struct {
 	index, count int
 	env          pg.Env
 	groups       map[object.SPG]*pg.PG
-	maps         *Maps // nil: nobody is served yet
+	ruined       map[object.SPG]error // groups that are in the store and cannot be loaded, by why
+	maps         *Maps                // nil: nobody is served yet
 
 	// Requests that wait for a map, in the order in which they came, and how many
 	// there are of each session, whose later ones stay behind them.
@@ -174,7 +176,7 @@ func newShard(index, count int, whoami int32, store objstore.Store, cfg *pg.Conf
 	return &Shard{
 		counters: c,
 		index:    index, count: count, env: pg.Env{Whoami: whoami, Store: store, Config: cfg, Classes: classes, Slots: slots, Shard: index, Shards: count},
-		groups: map[object.SPG]*pg.PG{}, waiting: map[*pg.Session]int{}, early: map[int32][]*pg.FromPeer{},
+		groups: map[object.SPG]*pg.PG{}, ruined: map[object.SPG]error{}, waiting: map[*pg.Session]int{}, early: map[int32][]*pg.FromPeer{},
 		later: map[object.SPG][]*pg.FromPeer{}, homeless: map[object.SPG][]*pg.Request{}, splits: sp, told: map[*pg.Session]uint32{},
 	}
 }
@@ -422,7 +424,11 @@ func (s *Shard) peerMessage(now time.Time, m *pg.FromPeer) {
 				s.later[id] = append(s.later[id], m)
 				return
 			}
-			s.env.DoesNotExist(m, s.maps.Map.Epoch)
+			if s.ruined[id] != nil {
+				s.env.Ruined(m, s.maps.Map.Epoch)
+			} else {
+				s.env.DoesNotExist(m, s.maps.Map.Epoch)
+			}
 		case p == nil && !s.splits.forming(s.maps.Map, id):
 			s.receive(now, m)
 			return
@@ -442,11 +448,13 @@ func (s *Shard) receive(now time.Time, m *pg.FromPeer) {
 		m.Release()
 		return
 	}
-	p := pg.Receive(&s.env, m, s.maps.Map, now)
+	id := m.Body.PG
+	p := pg.Receive(&s.env, m, s.maps.Map, now, s.ruined[id])
 	if p == nil {
 		m.Release()
 		return
 	}
+	delete(s.ruined, id)
 	s.enter(p)
 	s.ripe = append([]*pg.FromPeer{m}, s.ripe...)
 }
@@ -516,6 +524,7 @@ func (s *Shard) newMaps(now time.Time, in NewMaps) {
 	for _, id := range ids {
 		s.reap(id, s.groups[id])
 	}
+	s.dispose()
 	s.dropHomeless()
 	s.dropLater()
 	s.instantiate(now)
@@ -557,7 +566,7 @@ func (s *Shard) instantiate(now time.Time) {
 		for seed := range p.PGNum {
 			g := object.PG{Pool: pool, Seed: seed}
 			id := object.SPG{PG: g, Shard: object.NoShard}
-			if ShardOf(g, s.count) != s.index || s.groups[id] != nil || m.PGToUpActing(g).ActingPrimary != s.env.Whoami {
+			if ShardOf(g, s.count) != s.index || s.groups[id] != nil || s.ruined[id] != nil || m.PGToUpActing(g).ActingPrimary != s.env.Whoami {
 				continue
 			}
 			s.enter(pg.Create(&s.env, id, s.lately[first:], now))
@@ -580,6 +589,11 @@ func (s *Shard) dropHomeless() {
 
 // reap forgets a group that has been removed.
 func (s *Shard) reap(id object.SPG, p *pg.PG) {
+	if err := p.Shelved(); err != nil {
+		delete(s.groups, id)
+		s.splits.set(id, 0)
+		s.ruined[id] = err
+	}
 	if p.Gone() {
 		delete(s.groups, id)
 		s.splits.set(id, 0)
@@ -589,10 +603,11 @@ func (s *Shard) reap(id object.SPG, p *pg.PG) {
 }
 
 // load reads a group from the store, before the shard runs.
-func (s *Shard) load(now time.Time, id object.SPG) error {
+func (s *Shard) load(now time.Time, id object.SPG) {
 	p, err := pg.Load(&s.env, id, now)
 	if err != nil {
-		return err
+		s.ruin(id, err)
+		return
 	}
 	// One that is not whole yet belongs to the group that it comes of, which goes
 	// on with it.
@@ -600,14 +615,29 @@ func (s *Shard) load(now time.Time, id object.SPG) error {
 		s.groups[id] = p
 		s.splits.set(id, p.Info().Groups)
 	}
-	return nil
+}
+
+// ruin goes on without a group that cannot be loaded.
+func (s *Shard) ruin(id object.SPG, err error) {
+	s.ruined[id] = err
+	s.env.Note(pg.Note{PG: id, Level: pg.NoteCluster, Text: fmt.Sprintf("the copy on osd.%d cannot be loaded; it stays out until others can fill it anew", s.env.Whoami), Err: err})
+}
+
+// dispose removes ruined groups whose pools are gone.
+func (s *Shard) dispose() {
+	for _, id := range slices.SortedFunc(maps.Keys(s.ruined), object.SPG.Compare) {
+		if s.maps.Map.Pools[id.Pool] == nil {
+			delete(s.ruined, id)
+			s.groups[id] = pg.Dispose(&s.env, id)
+		}
+	}
 }
 
 // adopt loads a group while the shard runs.
 func (s *Shard) adopt(now time.Time, id object.SPG) {
 	p, err := pg.Load(&s.env, id, now)
 	if err != nil {
-		s.env.Fail(err)
+		s.ruin(id, err)
 		return
 	}
 	s.enter(p)
@@ -706,6 +736,25 @@ func (s *Shard) sharedWith(id object.SPG) (others []int32) {
 	return others
 }
 
+// ruins are the figures of ruined groups that are this OSD's to tell of, since no
+// other copy has made itself known.
+func (s *Shard) ruins(now time.Time) (list []msg.PGStat) {
+	if s.maps == nil {
+		return nil
+	}
+	m := s.maps.Map
+	for _, id := range slices.SortedFunc(maps.Keys(s.ruined), object.SPG.Compare) {
+		at := m.PGToUpActing(id.PG)
+		if at.ActingPrimary != s.env.Whoami {
+			continue
+		}
+		list = append(list, msg.PGStat{PG: id.PG, ReportedSeq: uint64(now.Unix()), ReportedEpoch: m.Epoch, State: msg.PGDown,
+			LastFresh: now, LastChange: now, LastUnstale: now, Up: at.Up, Acting: at.Acting, UpPrimary: at.UpPrimary,
+			ActingPrimary: at.ActingPrimary, MappingEpoch: m.Epoch, BlockedBy: []int32{s.env.Whoami}})
+	}
+	return list
+}
+
 func (s *Shard) answer(now time.Time, in Ask) Answer {
 	a := Answer{ID: in.ID, Shard: s.index}
 	switch in.About {
@@ -730,6 +779,7 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 			}
 			a.Peers = append(a.Peers, s.sharedWith(id)...)
 		}
+		a.PGs = append(a.PGs, s.ruins(now)...)
 	case AboutOps:
 		a.InFlight = s.inFlight(now)
 		a.Recent, a.SlowOps = s.history.lists(now)

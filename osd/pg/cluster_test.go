@@ -63,7 +63,10 @@ type member struct {
 	pg    *PG
 	alive bool
 	has   uint32 // newest map
-	air   []Write
+	// ruined is why the group could not be loaded, sick a store that is damaged.
+	ruined error
+	sick   *sickStore
+	air    []Write
 	// The OSD's places to recover, and its answers.
 	places   [2]*recovery.Reserver[object.SPG]
 	verdicts []Place
@@ -152,7 +155,12 @@ func (n *member) place(a PlaceAsk) {
 }
 
 func (g *gang) newEnv(n *member) *Env {
-	return &Env{Whoami: n.id, Store: n.store, Config: g.conf, Classes: objclass.Registry{}}
+	var store objstore.Store = n.store
+	if n.sick != nil {
+		n.sick.Store = n.store
+		store = n.sick
+	}
+	return &Env{Whoami: n.id, Store: store, Config: g.conf, Classes: objclass.Registry{}}
 }
 
 func (g *gang) newest() *osdmap.Map { return g.maps[len(g.maps)-1] }
@@ -196,10 +204,13 @@ func (g *gang) give(n *member) {
 	if n.pg != nil {
 		g.step(n, MapChange{Map: m})
 	}
+	if n.pg != nil && n.pg.Shelved() != nil {
+		n.pg, n.ruined = nil, n.pg.Shelved()
+	}
 	if n.pg != nil && n.pg.Gone() {
 		n.pg = nil
 	}
-	if n.pg == nil && m.Pools[testPool].Has(osdmap.PoolFlagCreating) && m.PGToUpActing(gangPG.PG).ActingPrimary == n.id {
+	if n.pg == nil && n.ruined == nil && m.Pools[testPool].Has(osdmap.PoolFlagCreating) && m.PGToUpActing(gangPG.PG).ActingPrimary == n.id {
 		n.pg = Create(n.env, gangPG, g.maps[:m.Epoch-g.first+1], g.now)
 		g.carryOut(n)
 	}
@@ -335,9 +346,14 @@ func (g *gang) deliver(key [2]int32) bool {
 	}
 	if n.pg == nil || n.pg.Removing() {
 		if PeerKind(l.body.Kind) == PeerQuery {
-			n.env.DoesNotExist(ev, n.has)
+			if n.ruined != nil {
+				n.env.Ruined(ev, n.has)
+			} else {
+				n.env.DoesNotExist(ev, n.has)
+			}
 		} else if n.pg == nil {
-			if n.pg = Receive(n.env, ev, g.maps[n.has-g.first], g.now); n.pg != nil {
+			if n.pg = Receive(n.env, ev, g.maps[n.has-g.first], g.now, n.ruined); n.pg != nil {
+				n.ruined = nil
 				g.step(n, ev)
 			}
 		}
@@ -397,7 +413,7 @@ func (g *gang) start(n *member) {
 	n.emptyPlaces()
 	if _, err := n.store.Stat(objstore.PGColl(gangPG), object.ID{Pool: testPool, Snap: object.NoSnap}); err == nil {
 		p, err := Load(n.env, gangPG, g.now)
-		if err != nil {
+		if n.ruined = err; err != nil && !g.listens {
 			g.fail("osd.%d: %v", n.id, err)
 		}
 		n.pg = p

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -150,7 +151,7 @@ func (p *PG) newInterval(old *osdmap.Mapping, oldPool *osdmap.Pool, gap bool) {
 // begin settles what the group is in the present interval and writes its info.
 func (p *PG) begin(now time.Time, txn *objstore.Txn) *flight {
 	p.settle(now, txn)
-	if err := p.removeLeftovers(txn); err != nil {
+	if err := p.removeLeftovers(txn); err != nil && !errors.Is(err, objstore.ErrDamaged) {
 		p.fail(fmt.Errorf("pg %v: objects of transfers that were cut short: %w", p.id, err))
 	}
 	p.writeInfo(txn)
@@ -390,11 +391,17 @@ func (p *PG) removeMore() {
 		return
 	}
 	ids, next, err := p.env.Store.List(p.coll, p.removal, p.env.Config.RemoveBatch)
+	txn := new(objstore.Txn)
+	if errors.Is(err, objstore.ErrDamaged) {
+		txn.DropColl(p.coll)
+		p.created = false
+		p.submitLocal(txn)
+		return
+	}
 	if err != nil {
 		p.fail(err)
 		return
 	}
-	txn := new(objstore.Txn)
 	for _, id := range ids {
 		if id != p.meta {
 			txn.Remove(p.coll, id)

@@ -80,6 +80,7 @@ type peer struct {
 	from    object.Version // newest version that it and the authority have
 	member  bool           // it gets all transactions: it acts, or is being filled
 	started bool           // it has noted the activation
+	damage  damage         // of the copy, while it is not replaced
 	acked   uint64         // newest of our tokens that is durable there
 	lease   time.Time      // until then it has promised not to take part in another interval
 	// Of one that is to be filled: the objects that it has up to a head.
@@ -103,7 +104,7 @@ func (p *PG) startPeering(now time.Time, txn *objstore.Txn) {
 }
 
 func (p *PG) buildPrior() {
-	p.peering.prior = pglog.BuildPrior(p.osdmap, p.mapping.Up, p.mapping.Acting, &p.past, p.info.History.LastEpochStarted)
+	p.peering.prior = pglog.BuildPrior(p.osdmap, p.mapping.Up, p.mapping.Acting, &p.past, p.info.History.LastEpochStarted, p.ruins())
 }
 
 // getInfo asks all whom it has not asked.
@@ -170,18 +171,18 @@ func (p *PG) wantUpThru() {
 // are the ones that do.
 func (p *PG) choose() bool {
 	s := &p.peering
-	infos := map[int32]*Info{p.env.Whoami: &p.info}
-	for o, q := range s.peers {
-		if !p.refuses(o) {
-			infos[o] = &q.info
-		}
-	}
+	infos := p.candidates()
 	best, ok := pglog.FindBest(infos, p.env.Whoami)
 	if !ok {
 		s.state = stateIncomplete
 		return false
 	}
 	s.auth = best
+	for o, q := range s.peers {
+		if i := infos[o]; i != nil && i != &q.info {
+			q.info = *i // it counts as that in all that follows
+		}
+	}
 	s.choice = pglog.Choose(infos, best, p.mapping.Up, p.mapping.UpPrimary, p.mapping.Acting, int(p.pool.Size))
 	if slices.Equal(s.choice.Acting, p.mapping.Acting) {
 		p.wantTemp = nil
@@ -258,7 +259,8 @@ func (p *PG) onNotify(now time.Time, from int32, b *notifyBody) {
 	p.takePromises(now, b.Promises)
 	news := b.Info.Exists() && p.info.History.Merge(&b.Info.History)
 	if s.peers[from] == nil {
-		s.peers[from] = &peer{info: b.Info}
+		s.peers[from] = &peer{info: b.Info, damage: b.Damage}
+		news = news || b.Damage == damageRuined // fewer know of the past
 	} // else it has not changed: only its primary could make it
 	_, asked := s.waiting[from]
 	if s.state == stateGetInfo && asked {
@@ -425,6 +427,10 @@ func (p *PG) activate(now time.Time, txn *objstore.Txn) {
 			}
 		}
 		q.info = body.Info
+		if body.Info.LastBackfill.IsMin() {
+			q.damage = damageNone // what was there is dropped
+			delete(p.refusers, o)
+		}
 		p.tellDurable(o, PeerLog, body)
 	}
 	p.writeInfo(txn)
@@ -529,7 +535,11 @@ func (p *PG) mapInInterval(now time.Time) {
 // tryClean notes that the group is clean: all that should have it have all of it.
 func (p *PG) tryClean(now time.Time) {
 	s, h := &p.peering, &p.info.History
-	if s.state != stateActive || !p.recovered() {
+	if s.state != stateActive {
+		return
+	}
+	p.withoutDamaged(now)
+	if !p.recovered() {
 		return
 	}
 	if want := p.finalMembers(); !slices.Equal(p.mapping.Acting, want) {

@@ -15,15 +15,16 @@ import (
 type PeerKind uint16
 
 const (
-	PeerQuery    PeerKind = 1 // what do you have? (MOSDPGQuery)
-	PeerNotify   PeerKind = 2 // this is what I have (MOSDPGNotify)
-	PeerLog      PeerKind = 3 // with the log, too; of a primary: be like this (MOSDPGLog)
-	PeerInfo     PeerKind = 4 // of a primary: this is so; of a replica: I have noted it (MOSDPGInfo)
-	PeerRemove   PeerKind = 5 // the copy is needed no longer (MOSDPGRemove)
-	PeerOp       PeerKind = 6 // a transaction (MOSDRepOp)
-	PeerOpReply  PeerKind = 7 // it is durable (MOSDRepOpReply)
-	PeerLease    PeerKind = 8 // (MOSDPGLease)
-	PeerLeaseAck PeerKind = 9 // (MOSDPGLeaseAck)
+	PeerQuery    PeerKind = 1  // what do you have? (MOSDPGQuery)
+	PeerNotify   PeerKind = 2  // this is what I have (MOSDPGNotify)
+	PeerLog      PeerKind = 3  // with the log, too; of a primary: be like this (MOSDPGLog)
+	PeerInfo     PeerKind = 4  // of a primary: this is so; of a replica: I have noted it (MOSDPGInfo)
+	PeerRemove   PeerKind = 5  // the copy is needed no longer (MOSDPGRemove)
+	PeerOp       PeerKind = 6  // a transaction (MOSDRepOp)
+	PeerOpReply  PeerKind = 7  // it is durable (MOSDRepOpReply)
+	PeerLease    PeerKind = 8  // (MOSDPGLease)
+	PeerLeaseAck PeerKind = 9  // (MOSDPGLeaseAck)
+	PeerDamaged  PeerKind = 10 // my copy is damaged
 
 	// From here on recovery's, from PeerScrubReserve on scrub's.
 	PeerPush      PeerKind = 16 // parts of objects (MOSDPGPush)
@@ -49,7 +50,8 @@ const (
 var peerKindNames = map[PeerKind]string{
 	PeerQuery: "pg_query", PeerNotify: "pg_notify", PeerLog: "pg_log", PeerInfo: "pg_info", PeerRemove: "pg_remove",
 	PeerOp: "osd_repop", PeerOpReply: "osd_repop_reply", PeerLease: "pg_lease", PeerLeaseAck: "pg_lease_ack",
-	PeerPush: "pg_push", PeerPushReply: "pg_push_reply", PeerPull: "pg_pull", PeerPlace: "pg_place", PeerScan: "pg_scan", PeerInterval: "pg_interval", PeerDrop: "pg_drop", PeerDropped: "pg_dropped", PeerFill: "pg_fill",
+	PeerDamaged: "pg_damaged",
+	PeerPush:    "pg_push", PeerPushReply: "pg_push_reply", PeerPull: "pg_pull", PeerPlace: "pg_place", PeerScan: "pg_scan", PeerInterval: "pg_interval", PeerDrop: "pg_drop", PeerDropped: "pg_dropped", PeerFill: "pg_fill",
 	PeerScrubReserve: "scrub_reserve_request", PeerScrubGrant: "scrub_reserve_grant", PeerScrubReject: "scrub_reserve_reject",
 	PeerScrubRelease: "scrub_reserve_release", PeerScrubAsk: "rep_scrub", PeerScrubMap: "rep_scrubmap", PeerScrubDone: "scrub_done",
 	PeerScrubDamaged: "scrub_damaged",
@@ -98,6 +100,7 @@ type notifyBody struct {
 	// (prior_readable_until_ub).
 	Promises []promiseBody
 	Answer   bool // to a query
+	Damage   damage
 }
 
 // promiseBody is a promise to a process of an OSD, and how long it still lasts.
@@ -108,20 +111,26 @@ type promiseBody struct {
 }
 
 func (b *notifyBody) Encode(e *wire.Encoder) {
-	m := e.Begin(1, 1)
+	m := e.Begin(2, 1)
 	b.Info.Encode(e)
 	b.Past.Encode(e)
 	wire.EncodeSlice(e, b.Promises, func(p promiseBody) { e.S32(p.To); e.U32(p.UpFrom); e.S64(int64(p.Left)) })
 	e.Bool(b.Answer)
+	e.U8(uint8(b.Damage))
 	e.End(m)
 }
 
 func (b *notifyBody) Decode(d *wire.Decoder) {
-	env := d.Begin("pg_notify", 1)
+	env := d.Begin("pg_notify", 2)
 	b.Info.Decode(d)
 	b.Past.Decode(d)
 	b.Promises = wire.DecodeSlice(d, 16, func() promiseBody { return promiseBody{d.S32(), d.U32(), time.Duration(d.S64())} })
 	b.Answer = d.Bool()
+	if env.Version >= 2 {
+		if b.Damage = damage(d.U8()); b.Damage > damageRuined && d.Err() == nil {
+			d.Failf("damage %d", b.Damage)
+		}
+	}
 	d.End(env)
 }
 

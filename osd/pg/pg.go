@@ -166,6 +166,11 @@ type PG struct {
 	mapping   osdmap.Mapping
 	role      role
 	broken    error // the store failed; nothing is done any more
+	// Of a copy that is not to be relied upon (damage.go).
+	damage  error // what was met; nil: nothing
+	ruined  bool  // the collection is in the store, and nothing of it in memory
+	renewed bool  // in this step the collection is made anew
+	shelved error // the group is to be taken out of memory
 
 	info    Info
 	log     pglog.Log
@@ -310,9 +315,12 @@ func Create(env *Env, id object.SPG, maps []*osdmap.Map, now time.Time) *PG {
 // Receive makes a group of which nothing is here, for another copy has told of
 // it: a stray's notify to this OSD as primary, or a primary's activation. nil if
 // the message is neither.
-func Receive(env *Env, in *FromPeer, m *osdmap.Map, now time.Time) *PG {
+//
+// With damage what is in the store of the group is ruined by that.
+func Receive(env *Env, in *FromPeer, m *osdmap.Map, now time.Time, damage error) *PG {
 	b := in.Body
 	p := newPG(env, b.PG)
+	p.damage, p.ruined = damage, damage != nil
 	switch PeerKind(b.Kind) {
 	case PeerNotify:
 		var n notifyBody
@@ -471,7 +479,7 @@ func (p *PG) Step(now time.Time, in Event) {
 	if !refused {
 		p.settleEffects(now)
 	}
-	p.stepToken = p.nextToken
+	p.stepToken, p.renewed = p.nextToken, false
 	defer p.stepped()
 	switch in := in.(type) {
 	case *Request:
@@ -512,6 +520,7 @@ func (p *PG) Step(now time.Time, in Event) {
 	default:
 		panic(fmt.Sprintf("BUG: pg %v: event %T", p.id, in))
 	}
+	p.checkDamage(now)
 }
 
 // stepped ends a step: what waits for the disk or for a quiet moment goes on.
@@ -683,12 +692,15 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 	p.refuse(f.req, in.Err)
 }
 
-// fail stops the group for good: its store cannot be trusted any more.
+// fail stops the group for good: its store cannot be trusted any more, or what the
+// store has of it.
 func (p *PG) fail(err error) {
-	if p.broken == nil {
-		p.broken = err
-		p.out().Fatal = err
+	if p.broken != nil {
+		return
 	}
+	if p.broken = err; !errors.Is(err, objstore.ErrDamaged) {
+		p.out().Fatal = err
+	} // else this copy ends, not the daemon
 }
 
 func (p *PG) onSessionClosed(s *Session) {

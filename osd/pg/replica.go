@@ -118,6 +118,10 @@ func (p *PG) peerMessage(now time.Time, m *FromPeer) error {
 		case kind == PeerLeaseAck && p.isPrimary():
 			p.onLeaseAck(now, b.From, &l)
 		}
+	case PeerDamaged:
+		if p.isPrimary() {
+			p.onDamaged(now, b.From)
+		}
 	case PeerPush, PeerPushReply, PeerPull, PeerPlace, PeerScan, PeerInterval, PeerDrop, PeerDropped, PeerFill:
 		return p.recoveryMessage(now, m)
 	case PeerScrubReserve, PeerScrubGrant, PeerScrubReject, PeerScrubRelease, PeerScrubAsk, PeerScrubMap, PeerScrubDone, PeerScrubDamaged:
@@ -154,7 +158,11 @@ func (p *PG) takeDeferred() {
 func (p *PG) notify(now time.Time, answer bool) {
 	if to := p.mapping.ActingPrimary; to >= 0 && to != p.env.Whoami {
 		p.updateComplete()
-		p.tellDurable(to, PeerNotify, &notifyBody{Info: p.info, Past: p.past, Promises: p.promisesLeft(now), Answer: answer})
+		b := &notifyBody{Info: p.info, Past: p.past, Promises: p.promisesLeft(now), Answer: answer, Damage: p.damageOf()}
+		if p.ruined {
+			b.Info = worthless(p.id)
+		}
+		p.tellDurable(to, PeerNotify, b)
 	}
 }
 
@@ -193,8 +201,11 @@ func (p *PG) onActivate(now time.Time, b *logBody) {
 	}
 	txn := new(objstore.Txn)
 	i := &p.info
-	p.makeColl(txn)
 	anew := !b.Info.LastBackfill.Max && b.Info.LastBackfill.IsMin()
+	if anew && p.damage != nil {
+		p.created, p.ruined = false, true
+	}
+	p.makeColl(txn)
 	if !anew {
 		if err := p.merge(txn, b.Part); err != nil {
 			txn.Release()
@@ -228,14 +239,23 @@ func (p *PG) onActivate(now time.Time, b *logBody) {
 	f := p.submitLocal(txn)
 	f.must, p.merged = p.merged, false
 	p.tellDurable(p.mapping.ActingPrimary, PeerInfo, &infoBody{Info: *i, Activated: true})
+	if p.damage != nil {
+		p.tellDurable(p.mapping.ActingPrimary, PeerDamaged, nil) // it may have been met before
+	}
 	p.announce(now)
 }
 
 // makeColl begins the collection of a group of which nothing was here.
 func (p *PG) makeColl(txn *objstore.Txn) {
 	if !p.created {
+		if p.ruined {
+			p.note(NoteCluster, fmt.Sprintf("osd.%d drops its damaged copy and begins anew", p.env.Whoami), p.damage)
+			txn.DropColl(p.coll)
+			p.ruined, p.damage, p.renewed = false, nil, true
+		}
 		txn.CreateColl(p.coll)
 		txn.Touch(p.coll, p.meta)
+		p.writeScrub(txn)
 		p.created = true
 		p.info.LastBackfill, p.info.Groups = object.MaxID, p.pool.PGNum
 	}
@@ -288,7 +308,7 @@ func (p *PG) dropObjects(txn *objstore.Txn, ids []object.ID) {
 		}
 		return ok
 	})
-	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
+	if err != nil && !errors.Is(err, objstore.ErrNotFound) && !errors.Is(err, objstore.ErrDamaged) {
 		p.fail(fmt.Errorf("pg %v: index of snapshots: %w", p.id, err))
 		return
 	}

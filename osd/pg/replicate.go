@@ -388,10 +388,10 @@ func releaseSends(list []Send) {
 
 // onRefused is what a replica does whose store has no room.
 func (p *PG) onRefused(f *flight, err error) {
-	code := errno.EIO
+	code, what := errno.EIO, "cannot read what a transaction of the primary's changes"
 	if errors.Is(err, objstore.ErrNoSpace) {
-		code = errno.ENOSPC
+		code, what = errno.ENOSPC, "no space for a transaction of the primary's"
 	}
-	p.note(NoteCluster, "no space for a transaction of the primary's", err)
+	p.note(NoteCluster, what, err)
 	p.refuseOps(f.theirs, code)
 }

@@ -342,7 +342,9 @@ func (p *PG) watchedObjects() (ids []object.ID, err error) {
 // loadWatches begins the second halves of all watches: nobody is connected.
 func (p *PG) loadWatches(now time.Time) {
 	ids, err := p.watchedObjects()
-	if err != nil {
+	if errors.Is(err, objstore.ErrDamaged) {
+		p.note(NoteCluster, "list of watched objects", err) // who watches, watches anew
+	} else if err != nil {
 		p.fail(fmt.Errorf("pg %v: list of watched objects: %w", p.id, err))
 		return
 	}

@@ -249,7 +249,7 @@ func TestPrior(t *testing.T) {
 		{"the interval was before the newest start", osds(4, 0, 3), 30, []int32{3}, nil},
 		{"they have been given up", lost, 10, []int32{0, 3}, nil},
 	} {
-		p := BuildPrior(c.m, []int32{3}, []int32{3}, past, c.started)
+		p := BuildPrior(c.m, []int32{3}, []int32{3}, past, c.started, nil)
 		if !slices.Equal(p.Probe, c.probe) || !slices.Equal(p.BlockedBy, c.blocked) || p.Blocked != (c.blocked != nil) {
 			t.Errorf("%s: asks %v, blocked by %v", c.name, p.Probe, p.BlockedBy)
 		}

@@ -20,8 +20,9 @@ type Prior struct {
 }
 
 // BuildPrior says who is to be asked by a map, if started is the newest epoch in
-// which the group is known to have been active.
-func BuildPrior(m *osdmap.Map, up, acting []int32, past *PastIntervals, started uint32) *Prior {
+// which the group is known to have been active. What lost OSDs had cannot be read:
+// they are asked, but know nothing of the past.
+func BuildPrior(m *osdmap.Map, up, acting []int32, past *PastIntervals, started uint32, lost map[int32]bool) *Prior {
 	p := &Prior{Down: map[int32]uint32{}, upFrom: map[int32]uint32{}}
 	blocked := map[int32]bool{}
 	ask := func(o int32) {
@@ -42,6 +43,10 @@ func BuildPrior(m *osdmap.Map, up, acting []int32, past *PastIntervals, started 
 		var candidates []int32
 		for _, o := range i.Acting {
 			switch {
+			case m.IsUp(o) && lost[o]:
+				ask(o)
+				missed = true
+				candidates = append(candidates, o)
 			case m.IsUp(o):
 				ask(o)
 				known = true
