@@ -25,6 +25,7 @@ type nature struct {
 	read, write           bool // of the object
 	classRead, classWrite bool // by class methods
 	pg                    bool // of the group
+	ordered               bool // comes after the writes before it, though it does not write
 	calls                 []caps.ClassCall
 }
 
@@ -36,7 +37,10 @@ func (p *PG) nature(ops []msg.Op) (n nature, err error) {
 		if op.Code.IsPG() {
 			n.pg = true
 		}
-		if op.Code.IsWrite() && !(op.Code == msg.OpWatch && isPing(op)) {
+		switch {
+		case op.Code == msg.OpWatch && isPing(op):
+			n.ordered = true // what it would say is in doubt until the watch is connected again
+		case op.Code.IsWrite():
 			n.write = true
 		}
 		switch {
@@ -158,6 +162,7 @@ func (p *PG) request(now time.Time, r *Request) {
 		r.InBytes += r.Op.Ops[i].In.Len()
 	}
 	writes := n.mayWrite()
+	ordered := writes || n.ordered || r.Op.Flags&msg.FlagRWOrdered != 0
 	if (writes || r.Op.Flags&msg.FlagRWOrdered != 0) && p.tooFull(r) {
 		p.drop(r)
 		return
@@ -170,7 +175,7 @@ func (p *PG) request(now time.Time, r *Request) {
 	}
 	// Also before a request is answered that was done before: what it did must be
 	// on all members.
-	if head := r.Op.Object().Head(); p.absent(head) || (writes || r.Op.Flags&msg.FlagRWOrdered != 0) && p.degraded(head) {
+	if head := r.Op.Object().Head(); p.absent(head) || ordered && p.degraded(head) {
 		p.waitFor(now, head, r)
 		return
 	}
@@ -182,7 +187,7 @@ func (p *PG) request(now time.Time, r *Request) {
 		p.refuse(r, err)
 		return
 	}
-	if writes && p.holdForScrub(r, r.Op.Object()) {
+	if (writes || n.ordered) && p.holdForScrub(r, r.Op.Object()) {
 		return
 	}
 	p.shrinkContexts()

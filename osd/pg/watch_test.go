@@ -292,6 +292,53 @@ func TestWatchInNewInterval(t *testing.T) {
 	w.wantWatchers("o")
 }
 
+// A client that connects again waits while a copy of the object is filled, as all
+// who change it do. Its ping comes after that, however early it is: before it, the
+// ping would say that the watch is lost.
+func TestPingWaitsForReconnect(t *testing.T) {
+	t.Parallel()
+	g := newGang(t, 1, 3, 3)
+	send := func(op msg.Op) *Request {
+		g.tid++
+		id := object.New(testPool, "", "", "o")
+		r := &Request{Session: g.sess, TID: g.tid, Received: g.now, Op: &msg.OSDOp{
+			PG: gangPG, Hash: id.Hash, Epoch: g.newest().Epoch, MTime: g.now, OID: "o", Ops: []msg.Op{op},
+			Locator: object.Locator{Pool: testPool, Hash: -1}, SnapID: object.NoSnap,
+		}}
+		g.step(g.osds[g.primary().env.Whoami], r)
+		return r
+	}
+	g.calm()
+	g.ask("o", true)
+	g.calm()
+	send(watches(1))
+	g.calm()
+	g.crash(g.osds[2])
+	g.markDown(2)
+	g.calm()
+	g.ask("o", true)
+	g.calm()
+	for _, n := range g.osds { // no place to recover: only what is asked for is filled
+		n.places[PlaceLocal].Request(object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}, 200, true)
+	}
+	g.start(g.osds[2])
+	g.calm()
+
+	again, ping := send(reconnects(1)), send(pings(1))
+	if again.Stage != StageWaitRecovery || ping.Stage != StageWaitRecovery {
+		t.Fatalf("connecting again is at stage %v, the ping at %v", again.Stage, ping.Stage)
+	}
+	g.calm()
+	id := object.New(testPool, "", "", "o")
+	o, err := g.primary().object(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := o.watch(WatchKey{1, g.sess.Name}); w == nil || w.session == nil || ping.Stage != StageDone {
+		t.Errorf("afterwards the watch is %+v, the ping at stage %v", w, ping.Stage)
+	}
+}
+
 func TestDeleteEndsWatches(t *testing.T) {
 	w := newWorld(t)
 	a := w.client(1, 1)

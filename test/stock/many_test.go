@@ -42,6 +42,9 @@ func TestManySoak(t *testing.T) {
 			})
 			t.Run("scripts", func(t *testing.T) {
 				want := said()
+				if p != crowd.AtRest {
+					t.Setenv("OSDS_DIE", "1") // for watch.py
+				}
 				c.During(t, p, 0, func() {
 					for path, got := range runScripts(t, c.Conf, scripts) {
 						compareScript(t, path, readScript(t, path), [2][]outcome{want[path], got})
