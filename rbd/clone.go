@@ -104,10 +104,12 @@ func clone(ctx context.Context, parent *Image, pool *rados.Pool, name string, o 
 
 // leaveParent tells the parent that it has a clone less, if after the end of a
 // snapshot, or of the image's own need of the parent (clsrbd.HeadSnap), nothing
-// of the image needs it any more.
-func (img *Image) leaveParent(ctx context.Context, v *view, without uint64) error {
+// of the image needs it any more. When the image has forgotten the parent, which
+// it must not outlive, forget removes what was kept for it.
+func (img *Image) leaveParent(ctx context.Context, v *view, without uint64) (forget func(), err error) {
+	forget = func() {}
 	if !v.header.parent.Exists() || without != clsrbd.HeadSnap && v.header.overlap.Known {
-		return nil
+		return forget, nil
 	}
 	needed := false
 	for _, s := range v.snaps {
@@ -118,7 +120,7 @@ func (img *Image) leaveParent(ctx context.Context, v *view, without uint64) erro
 		}
 	}
 	if needed {
-		return nil
+		return forget, nil
 	}
 	p := v.header.parent
 	if v.opFeatures&CloneChild == 0 {
@@ -127,22 +129,21 @@ func (img *Image) leaveParent(ctx context.Context, v *view, without uint64) erro
 		if isMissing(err) {
 			err = nil
 		}
-		return err
+		return forget, err
 	}
 	pool, err := img.pool.Cluster().PoolByID(ctx, p.Pool)
 	if isMissing(err) {
-		return nil
+		return forget, nil
 	}
 	if err != nil {
-		return err
+		return forget, err
 	}
 	pool = pool.Namespace(p.Namespace)
 	child := clsrbd.ChildSpec{Pool: img.pool.ID(), Namespace: img.pool.NamespaceName(), Image: img.id}
 	if err := tell(ctx, pool, clsrbd.Header(p.Image), calls.DetachChild(p.Snap, child)); err != nil && !isMissing(err) {
-		return err
+		return forget, err
 	}
-	img.removeTrashed(ctx, pool, p)
-	return nil
+	return func() { img.removeTrashed(ctx, pool, p) }, nil
 }
 
 // removeTrashed removes the parent's snapshot if it was removed before and only

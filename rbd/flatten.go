@@ -48,11 +48,13 @@ func (img *Image) flatten(ctx context.Context, progress Progress) error {
 		return err
 	}
 	defer img.managing.release()
-	if err := img.leaveParent(ctx, img.view.Load(), clsrbd.HeadSnap); err != nil {
+	forget, err := img.leaveParent(ctx, img.view.Load(), clsrbd.HeadSnap)
+	if err != nil {
 		return err
 	}
 	if err := img.tellHeader(ctx, calls.DetachParent()); err != nil && !errors.Is(err, errno.ENOENT) {
 		return err
 	}
+	forget()
 	return img.updated(ctx)
 }

@@ -104,6 +104,8 @@ func (img *Image) empty(ctx context.Context, progress Progress) error {
 		if !v.header.overlap.Known {
 			return nil
 		}
-		return img.leaveParent(ctx, v, clsrbd.HeadSnap)
+		forget, err := img.leaveParent(ctx, v, clsrbd.HeadSnap)
+		forget() // the data are gone
+		return err
 	}}, progress)
 }

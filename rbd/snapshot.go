@@ -245,7 +245,8 @@ func (img *Image) removeSnap(ctx context.Context, v *view, snap *snapshot) error
 	if err := img.mergeObjectMap(ctx, v, id); err != nil {
 		return err
 	}
-	if err := img.leaveParent(ctx, v, id); err != nil {
+	forget, err := img.leaveParent(ctx, v, id)
+	if err != nil {
 		return err
 	}
 	if err := img.data.RemoveSelfManagedSnap(ctx, id); err != nil && !isMissing(err) {
@@ -254,6 +255,7 @@ func (img *Image) removeSnap(ctx context.Context, v *view, snap *snapshot) error
 	if err := img.tellHeader(ctx, calls.RemoveSnapshot(id)); err != nil {
 		return err
 	}
+	forget()
 	return img.updated(ctx)
 }
 

@@ -62,7 +62,7 @@ func killImages(t *testing.T, rounds, pairs int, most int64) {
 		}
 	})
 	for i := range 2 * pairs {
-		m := NewImager(seed, i)
+		m := NewImager(seed, i, i < pairs)
 		start(m)
 		imagers = append(imagers, m)
 	}
@@ -370,7 +370,7 @@ func TestDiskModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	disks := Disks{}
 	for seq := range 300 {
-		o := drawDisk(r, disks, "i", seq)
+		o := drawDisk(r, disks, "i", seq, true)
 		before := maps.Clone(disks)
 		after := o.apply(disks)
 		if fmt.Sprint(before) != fmt.Sprint(disks) {

@@ -20,6 +20,7 @@ import (
 // and the one that may be in doubt.
 type Imager struct {
 	name  string
+	dies  bool // the process is killed while it works
 	rand  *rand.Rand
 	disks Disks
 	seq   int
@@ -34,8 +35,8 @@ type Imager struct {
 }
 
 // NewImager makes one whose image does not exist yet.
-func NewImager(seed uint64, n int) *Imager {
-	return &Imager{name: fmt.Sprintf("image-%d", n), rand: rand.New(rand.NewPCG(seed, uint64(n))), disks: Disks{}, done: map[string]int{}}
+func NewImager(seed uint64, n int, dies bool) *Imager {
+	return &Imager{dies: dies, name: fmt.Sprintf("image-%d", n), rand: rand.New(rand.NewPCG(seed, uint64(n))), disks: Disks{}, done: map[string]int{}}
 }
 
 // Start starts the process.
@@ -115,7 +116,7 @@ func (m *Imager) call(o *DiskOp) (diskAnswer, []byte, error) {
 // Step does one more operation. Without error and false: the process is gone.
 func (m *Imager) Step() (bool, error) {
 	m.seq++
-	o := drawDisk(m.rand, m.disks, m.name, m.seq)
+	o := drawDisk(m.rand, m.disks, m.name, m.seq, !m.dies)
 	m.doubt = o
 	_, _, err := m.call(o)
 	if errors.Is(err, errGone) {
