@@ -195,6 +195,9 @@ func (m *Imager) Verify() error {
 		if was := m.disks[name]; was != nil {
 			got.parent = was.parent
 		}
+		if err := m.dropDoubtful(name, got); err != nil {
+			return m.failed(err)
+		}
 		found[name] = got
 	}
 	for _, name := range a.Names {
@@ -203,6 +206,22 @@ func (m *Imager) Verify() error {
 		}
 	}
 	m.disks, m.doubt = found, nil
+	return nil
+}
+
+// dropDoubtful removes the snapshot that a client died making. It may have no
+// object map, and librbd does not clone such a snapshot.
+func (m *Imager) dropDoubtful(name string, d *Disk) error {
+	o := m.doubt
+	if o == nil || o.Do != "snapshot" || o.Image != name || d.find(o.Snap) < 0 {
+		return nil
+	}
+	remove := &DiskOp{Do: "remove snapshot", Image: name, Snap: o.Snap}
+	if _, _, err := m.call(remove); err != nil {
+		return fmt.Errorf("%s, left by a client that died: remove snapshot %s: %w", name, o.Snap, err)
+	}
+	d.Snaps = remove.apply(Disks{name: d})[name].Snaps
+	m.note(remove.String())
 	return nil
 }
 
