@@ -21,8 +21,8 @@ func checkDurable(w *World) check {
 		}
 		id := object.SPG{PG: r.PG, Shard: object.NoShard}
 		for _, o := range m.PGToUpActing(r.PG).Acting {
-			if o < 0 || int(o) >= len(w.osds) {
-				continue
+			if o < 0 || int(o) >= len(w.osds) || r.Epoch <= w.osds[o].lostIn {
+				continue // nobody there, or the disk that it was on is lost since
 			}
 			logged, err := pg.Logged(w.osds[o].durable(), id, r.ReplayVersion)
 			if err != nil || !logged {

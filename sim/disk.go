@@ -17,6 +17,7 @@ type disk struct {
 	w       *World
 	name    string
 	slow    time.Duration
+	decay   decay
 	syncing bool
 	off     bool // the process has died: nobody is called back
 }
@@ -25,12 +26,18 @@ var _ objstore.Store = (*disk)(nil)
 
 // Submit implements objstore.Store.
 func (d *disk) Submit(tx *objstore.Txn, done func(error)) error {
-	err := d.Store.Submit(tx, func(err error) {
+	decay, err := d.decay.after(tx)
+	if err != nil {
+		tx.Release()
+		return err
+	}
+	err = d.Store.Submit(tx, func(err error) {
 		if done != nil && !d.off {
 			done(err)
 		}
 	})
 	if err == nil {
+		d.decay = decay
 		d.sync()
 	} else {
 		d.w.tracef("%s: transaction refused: %v", d.name, err)

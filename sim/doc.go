@@ -34,7 +34,9 @@
 //   - processes: any number, at any time, with or without a word to their peers
 //     ("kill", "power"). What their disks had made durable is there again.
 //   - disks: a crash loses what was not durable, and perhaps not all of that. A
-//     disk may become slow or full; no disk loses what it said was durable.
+//     disk may become slow or full. While all groups are clean the data of a copy
+//     may rot, or a disk be lost and replaced by an empty one (rot.go); else no
+//     disk loses what it said was durable.
 //   - network: any message late, any connection reset, any pair cut in one or both
 //     directions, for a time. Nothing is altered: that is msgr's to find out.
 //   - clocks: each process's is wrong by a constant; all run at the same speed.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -28,6 +29,7 @@ func Generate(seed uint64) *Plan {
 	g := &generator{r: r, p: p}
 	g.load()
 	g.faults()
+	g.decay()
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
@@ -239,6 +241,32 @@ func (g *generator) faults() {
 		}
 		kind(g, at, min(at+last, faultTime))
 		at += g.upTo(15 * time.Second)
+	}
+}
+
+// decay has disks lose some or all of what they have.
+func (g *generator) decay() {
+	osd := func() string { return fmt.Sprintf("osd.%d", g.r.IntN(g.p.OSDs)) }
+	switch g.r.IntN(4) {
+	case 0:
+		if g.p.MinSize < 2 {
+			return
+		}
+		g.p.Steps = slices.DeleteFunc(g.p.Steps, func(s Step) bool { // it must stay two
+			return s.Verb == "admin" && strings.Contains(s.Args[len(s.Args)-1], `"size"`)
+		})
+		for range 1 + g.r.IntN(6) {
+			g.at(g.upTo(faultTime), "rot", osd(), fmt.Sprintf("o%d", g.r.IntN(4)))
+		}
+	case 1:
+		if g.p.Size < 2 {
+			return
+		}
+		for range 1 + g.r.IntN(2) {
+			n, at := osd(), g.upTo(faultTime)
+			g.at(at, "lose", n)
+			g.at(at+g.upTo(20*time.Second), "start", n)
+		}
 	}
 }
 

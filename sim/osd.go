@@ -26,10 +26,13 @@ import (
 // own, one for each shard, a line to the monitors, and the store, from which the
 // replies to writes go straight to the connections.
 type osdHost struct {
-	w      *World
-	id     int32
-	name   string          // "osd.1"
-	medium *memstore.Store // between two lives
+	w       *World
+	id      int32
+	name    string          // "osd.1"
+	medium  *memstore.Store // between two lives
+	disks   int             // that were lost
+	lostIn  uint32          // the newest map when the last of them was
+	retired bool            // it has a new disk, and is not purged yet
 
 	life    int
 	p       *process
@@ -60,8 +63,7 @@ const osdShards = 2
 func (w *World) makeOSDs() error {
 	for i := range w.plan.OSDs {
 		h := &osdHost{w: w, id: int32(i), name: fmt.Sprintf("osd.%d", i), medium: memstore.NewStepped()}
-		disk := entity.UUID{0: 0xd1, 15: byte(i)}
-		if err := osd.Format(h.medium, entity.UUID(fsid), disk, h.id); err != nil {
+		if err := h.format(); err != nil {
 			return err
 		}
 		w.osds = append(w.osds, h)
@@ -73,7 +75,7 @@ func (w *World) makeOSDs() error {
 // start begins a new life, at an address of its own.
 func (h *osdHost) start() {
 	h.wanted = true
-	if h.p != nil && h.p.alive {
+	if h.p != nil && h.p.alive || h.retired {
 		return
 	}
 	w := h.w
@@ -87,10 +89,10 @@ func (h *osdHost) start() {
 	for side := range h.beats.addrs {
 		h.beats.addrs[side] = addrOf("v2:10.0.1.%d:%d/%d", h.id+1, 6802+side, h.life)
 	}
-	slow := h.disk
-	h.disk = &disk{Store: h.medium, w: w, name: h.name}
-	if slow != nil {
-		h.disk.slow = slow.slow
+	last := h.disk
+	h.disk = &disk{Store: h.medium, w: w, name: h.name, decay: decay{}}
+	if last != nil {
+		h.disk.slow, h.disk.decay = last.slow, last.decay
 	}
 	h.options = config.New(entity.AuthName{Type: entity.OSD, ID: strconv.Itoa(int(h.id))}, h.name)
 	for _, kv := range w.plan.Options {

@@ -62,6 +62,8 @@ var steps = map[string]struct {
 	"skew":  {2, skewClock},                                                                                 // A by how much its clock is wrong from the next start on
 	"disk":  {2, slowDisk},                                                                                  // A how much slower
 	"room":  {2, diskRoom},                                                                                  // A bytes of space
+	"rot":   {2, (*World).rot},                                                                              // A object: a copy's data cannot be read any more
+	"lose":  {1, (*World).lose},                                                                             // A gets a new disk
 	"op":    {3, (*World).submit},                                                                           // client object verb [token or snapshot]
 	"snap":  {0, (*World).takeSnap},                                                                         // a snapshot for writes from now on
 	"quit":  {1, giveUp},                                                                                    // a client cancels what it waits for

@@ -64,6 +64,7 @@ func (w *World) live() {
 		return
 	}
 	w.look()
+	w.mend()
 	for _, c := range w.checks {
 		if c.end != nil && w.err == nil {
 			c.end()

@@ -280,6 +280,31 @@ func TestReadHeals(t *testing.T) {
 	}
 }
 
+// A replica that cannot read what a write changes is a member again when it has the
+// object from another, and does not come and go until then.
+func TestWriteHealsReplica(t *testing.T) {
+	t.Parallel()
+	g := newSoundGang(t)
+	at := g.newest().PGToUpActing(gangPG.PG)
+	n := g.osds[at.Acting[1]]
+	before := g.newest().Epoch
+	g.rot(n, "o3")
+	g.listens = true
+	g.ask("o3", true)
+	g.heal()
+	g.listens = false
+	if bad := n.env.Store.(*rotten).bad; len(bad) > 0 {
+		t.Errorf("bad %v", bad)
+	}
+	if now := g.newest(); now.Epoch-before > 8 || !slices.Equal(now.PGToUpActing(gangPG.PG).Acting, at.Acting) {
+		t.Errorf("%d maps, acting %v, which was %v", now.Epoch-before, now.PGToUpActing(gangPG.PG).Acting, at.Acting)
+	}
+	g.compare()
+	if said := g.scrubGroup(ScrubDeep); said != "1.0 deep-scrub starts\n1.0 deep-scrub ok" {
+		t.Errorf("afterwards\n%s", said)
+	}
+}
+
 // So is a write to what the primary cannot read.
 func TestWriteHeals(t *testing.T) {
 	t.Parallel()
