@@ -14,7 +14,7 @@ import (
 // osd_memory_target gives each OSD that instead. Of its part an OSD gives
 //
 //	a half    to its store: caches, and what waits for a checkpoint
-//	a third   to requests of clients that are not done, with what they are going
+//	3/8       to requests of clients that are not done, with what they are going
 //	          to read; or what osd_client_message_size_cap says if that is less
 //	the rest  to the logs of its groups, replies, and indexes
 //
@@ -58,7 +58,7 @@ func (h *osdHost) fitMemory() {
 	if from := h.options.Source("osd_memory_target"); from != "default" {
 		target = max(h.options.Int("osd_memory_target"), minOSDMemory)
 	}
-	clients := target / 3
+	clients := target / 8 * 3
 	if most := h.options.Int("osd_client_message_size_cap"); most > 0 {
 		clients = min(clients, most)
 	}
