@@ -297,6 +297,17 @@ func TestDirectoryOfTheFuture(t *testing.T) {
 
 func TestTakenPort(t *testing.T) {
 	t.Parallel()
+	for range 5 {
+		if takenPort(t) {
+			return
+		}
+	}
+	t.Error("each time somebody else had the port when the cluster was down")
+}
+
+// takenPort returns false if another program takes the port while it is free.
+func takenPort(t *testing.T) bool {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -319,12 +330,14 @@ func TestTakenPort(t *testing.T) {
 	serves(t, dir)
 	binary.Down(t, dir)
 	if ln, err = net.Listen("tcp", taken); err != nil {
-		t.Fatalf("the port is not free after down: %v", err)
+		t.Logf("after down: %v", err)
+		return false
 	}
 	refuses(t, dir, regexp.QuoteMeta(taken)+".*taken", "up", "--dir", dir, "--detach")
 	ln.Close()
 	binary.Up(t, dir)
 	serves(t, dir)
+	return true
 }
 
 func TestListenOnAllInterfaces(t *testing.T) {
