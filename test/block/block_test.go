@@ -201,9 +201,7 @@ func TestFuse(t *testing.T) {
 // TestFioSoak writes 2 GiB in pieces of all sizes in random order, then reads
 // them and compares.
 func TestFioSoak(t *testing.T) {
-	if os.Getenv("PULPO_SOAK_ROUNDS") == "" {
-		t.Skip("PULPO_SOAK_ROUNDS is not set")
-	}
+	binary.SoakRounds(t)
 	w := start(t, "fio", "rbd")
 	const size = 2 << 30
 	w.run("rbd", "create", "--size", fmt.Sprintf("%dB", size), "rbd/img")

@@ -20,7 +20,7 @@ func TestFioSurvivesKill(t *testing.T) {
 
 func TestFioSurvivesKillSoak(t *testing.T) {
 	t.Parallel()
-	killFio(t, soakRounds(t), 256<<20)
+	killFio(t, binary.SoakRounds(t), 256<<20)
 }
 
 // killFio kills the cluster under fio on the stock librbd, which writes all of an

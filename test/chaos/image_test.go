@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +28,7 @@ func TestImagesSurviveKill(t *testing.T) {
 
 func TestImagesSurviveKillSoak(t *testing.T) {
 	t.Parallel()
-	killImages(t, soakRounds(t), 3, 400)
+	killImages(t, binary.SoakRounds(t), 3, 400)
 }
 
 // killImages kills the cluster while stock clients write, snapshot, clone,
@@ -138,19 +136,6 @@ func errorsOf(a, b error) error {
 		return b
 	}
 	return a
-}
-
-func soakRounds(t *testing.T) int {
-	t.Helper()
-	s := os.Getenv("PULPO_SOAK_ROUNDS")
-	if s == "" {
-		t.Skip("PULPO_SOAK_ROUNDS is not set")
-	}
-	rounds, err := strconv.Atoi(s)
-	if err != nil {
-		t.Fatalf("PULPO_SOAK_ROUNDS: %v", err)
-	}
-	return rounds
 }
 
 // waitAcks waits until so many operations are acknowledged.

@@ -24,7 +24,7 @@ func TestKill(t *testing.T) {
 
 func TestKillSoak(t *testing.T) {
 	t.Parallel()
-	kill(t, soakRounds(t), 64, 3000)
+	kill(t, binary.SoakRounds(t), 64, 3000)
 }
 
 // kill kills the cluster under load, brings it up again and compares, so many

@@ -22,7 +22,7 @@ func TestMembers(t *testing.T) {
 
 func TestMembersSoak(t *testing.T) {
 	t.Parallel()
-	members(t, 5*soakRounds(t), 32, 40*time.Second)
+	members(t, 5*binary.SoakRounds(t), 32, 40*time.Second)
 }
 
 // members takes single daemons away from a cluster of three monitors and five

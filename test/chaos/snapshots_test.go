@@ -29,7 +29,7 @@ func TestManySnapshots(t *testing.T) {
 
 func TestManySnapshotsSoak(t *testing.T) {
 	t.Parallel()
-	soakRounds(t)
+	binary.SoakRounds(t)
 	manySnapshots(t, 1000, 64<<20)
 }
 

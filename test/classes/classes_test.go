@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pulpo-storage/pulpo/errno"
+	"github.com/pulpo-storage/pulpo/internal/binary"
 	"github.com/pulpo-storage/pulpo/internal/peer"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
 	"github.com/pulpo-storage/pulpo/osd/objclass/classtest"
@@ -220,7 +221,7 @@ func (s *scenario) call(object, method string, args ...any) ([]byte, int32) {
 	in := encode(args...)
 	if !s.verbatim {
 		step := max(1, len(in)/cuts)
-		if *update || os.Getenv("PULPO_SOAK_ROUNDS") != "" {
+		if *update || binary.Soaking() {
 			step = 1
 		}
 		// From the end, so that the last byte is among those that are missed.

@@ -51,9 +51,7 @@ func TestOSDsDieSoak(t *testing.T) {
 }
 
 func soak(t *testing.T) {
-	if os.Getenv("PULPO_SOAK_ROUNDS") == "" {
-		t.Skip("PULPO_SOAK_ROUNDS is not set")
-	}
+	binary.SoakRounds(t)
 }
 
 // images has the kernel make a file system on an image and write a tree to it,

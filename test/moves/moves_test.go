@@ -104,9 +104,7 @@ osd setcrushmap -i testdata/crush.bin
 const patience = 4 * time.Minute
 
 func TestSoakMoves(t *testing.T) {
-	if os.Getenv("PULPO_SOAK_ROUNDS") == "" {
-		t.Skip("PULPO_SOAK_ROUNDS is not set")
-	}
+	binary.SoakRounds(t)
 	peer.Require(t, "crushtool")
 	crush := filepath.Join(t.TempDir(), "crush.bin")
 	if out, err := exec.Command("/usr/bin/crushtool", "-c", "testdata/crush.txt", "-o", crush).CombinedOutput(); err != nil {

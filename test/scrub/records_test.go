@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/internal/binary"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/objstore/diskstore"
@@ -54,7 +55,7 @@ func TestDamagedRecords(t *testing.T) {
 		}
 	}
 	for _, c := range recordCases {
-		if c.soak && os.Getenv("PULPO_SOAK_ROUNDS") == "" {
+		if c.soak && !binary.Soaking() {
 			continue
 		}
 		_, acting, _ := l.group()

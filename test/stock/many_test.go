@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/pulpo-storage/pulpo/internal/binary"
 	"github.com/pulpo-storage/pulpo/internal/crowd"
 	"github.com/pulpo-storage/pulpo/internal/peer"
 )
@@ -18,9 +19,7 @@ import (
 // are killed. What the tools say must be what they say on a stock cluster of as
 // many OSDs, of which none is killed.
 func TestManySoak(t *testing.T) {
-	if os.Getenv("PULPO_SOAK_ROUNDS") == "" {
-		t.Skip("PULPO_SOAK_ROUNDS is not set")
-	}
+	binary.SoakRounds(t)
 	peer.Require(t, "ceph", "rados", "rbd", "ceph-osd", "ceph-mon", "ceph-mgr", "python3")
 	stock := sync.OnceValue(func() string { return peer.Conf(t, "--osds", fmt.Sprint(crowd.OSDs)) })
 	scripts := glob(t, "testdata/*.script")
