@@ -42,8 +42,8 @@ func members(t *testing.T, rounds, writers int, pause time.Duration) {
 	binary.Up(t, dir, "--mons", fmt.Sprint(mons), "--osds", fmt.Sprint(osds), "--processes", "--osd-size", fmt.Sprint(4<<30))
 	admin := connect(t, binary.Conf(dir))
 	createPool(t, admin, pool)
-	for name, value := range map[string]string{"size": "3", "min_size": "2"} {
-		command(t, admin, map[string]string{"prefix": "osd pool set", "pool": pool, "var": name, "val": value})
+	for _, set := range [][2]string{{"size", "3"}, {"min_size", "2"}} { // min_size is at most size
+		command(t, admin, map[string]string{"prefix": "osd pool set", "pool": pool, "var": set[0], "val": set[1]})
 	}
 	waitClean(t, admin)
 
