@@ -154,29 +154,20 @@ func initMeta(db *pebble.DB, super *Superblock) error {
 // Open opens a store, replaying its journal.
 func Open(dir string, opt Options) (*Store, error) {
 	opt.defaults(dir)
-	fail := func(s *Store, err error) (*Store, error) {
-		s.release()
-		return nil, fmt.Errorf("open store in %s: %w", opt.Disk.Path(), err)
-	}
-	s := &Store{opt: opt, helpers: make(chan struct{}, maxHelpers)}
-	if err := s.open(); err != nil {
-		return fail(s, err)
-	}
-	swept, err := s.sweep()
-	if err != nil || !swept {
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open store in %s: %w", opt.Disk.Path(), err), s.Close())
+	for { // once more if what there was has been swept
+		s := &Store{opt: opt, helpers: make(chan struct{}, maxHelpers)}
+		if err := s.open(); err != nil {
+			s.release()
+			return nil, fmt.Errorf("open store in %s: %w", opt.Disk.Path(), err)
 		}
-		return s, nil
+		swept, err := s.sweep()
+		if err == nil && !swept {
+			return s, nil
+		}
+		if err := errors.Join(err, s.Close()); err != nil {
+			return nil, fmt.Errorf("open store in %s: %w", opt.Disk.Path(), err)
+		}
 	}
-	if err := s.Close(); err != nil {
-		return nil, err
-	}
-	s = &Store{opt: opt, helpers: make(chan struct{}, maxHelpers)}
-	if err := s.open(); err != nil {
-		return fail(s, err)
-	}
-	return s, nil
 }
 
 func (s *Store) open() error {
