@@ -218,19 +218,22 @@ func dumpStrings(f *jsonfmt.Formatter, m map[string]string) {
 	}
 }
 
+// Dump writes the runs of a set into the open array or object.
+func (s SnapSet) Dump(f *jsonfmt.Formatter) {
+	for _, r := range s {
+		f.Object("interval", func() {
+			f.Uint("begin", uint64(r.Begin))
+			f.Uint("length", r.Length)
+		})
+	}
+}
+
 func dumpSnaps(f *jsonfmt.Formatter, name string, m map[int64]SnapSet) {
 	f.Array(name, func() {
 		for _, pool := range slices.Sorted(maps.Keys(m)) {
 			f.Object("pool", func() {
 				f.Int("pool", pool)
-				f.Array("snaps", func() {
-					for _, r := range m[pool] {
-						f.Object("interval", func() {
-							f.Uint("begin", uint64(r.Begin))
-							f.Uint("length", r.Length)
-						})
-					}
-				})
+				f.Array("snaps", func() { m[pool].Dump(f) })
 			})
 		}
 	})

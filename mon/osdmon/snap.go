@@ -153,14 +153,7 @@ func (s *Service) DumpPurged(f *jsonfmt.Formatter) {
 	for _, id := range poolIDs(s.cur) {
 		f.Object("pool_purged_snaps_info", func() {
 			f.Int("pool", id)
-			f.Object("purged_snaps", func() {
-				for _, r := range s.snaps[id] {
-					f.Object("interval", func() {
-						f.Uint("begin", uint64(r.Begin))
-						f.Uint("length", r.Length)
-					})
-				}
-			})
+			f.Object("purged_snaps", func() { s.snaps[id].Dump(f) })
 		})
 	}
 }
