@@ -55,87 +55,83 @@ func (g *gang) sicken(n *member) {
 	n.env.Store = n.sick
 }
 
+// eachCopy runs a test with the primary's and with another's copy of sound groups.
+func eachCopy(t *testing.T, prefix string, test func(t *testing.T, g *gang, n *member)) {
+	for i, who := range []string{"primary", "replica"} {
+		t.Run(prefix+who, func(t *testing.T) {
+			t.Parallel()
+			g := newSoundGang(t)
+			test(t, g, g.osds[(int(g.primary().env.Whoami)+i)%3])
+		})
+	}
+}
+
 // A copy that cannot be listed is found by a scrub and filled anew, the primary's
 // as well as another, while clients go on.
 func TestDamagedCopyIsFilledAnew(t *testing.T) {
 	t.Parallel()
-	for i, who := range []string{"primary", "replica"} {
-		t.Run(who, func(t *testing.T) {
-			t.Parallel()
-			g := newSoundGang(t)
-			n := g.osds[(int(g.primary().env.Whoami)+i)%3]
-			g.sicken(n)
-			g.listens = true
-			g.step(g.osds[g.primary().env.Whoami], Scrub{ScrubDeep})
-			for range 500 {
-				g.fuss(false)
-			}
-			g.heal()
-			g.quiet()
-			if n.sick.sick || n.pg.damage != nil || n.pg.ruined {
-				t.Fatalf("the copy is still damaged: %v", n.pg.damage)
-			}
-			if got := strings.Join(g.said, "\n"); !strings.Contains(got, fmt.Sprintf("the copy on osd.%d is damaged", n.id)) ||
-				!strings.Contains(got, "drops its damaged copy") {
-				t.Errorf("said\n%s", got)
-			}
-			g.compare()
-			if got := g.scrubGroup(ScrubDeep); strings.Contains(got, "shard") {
-				t.Errorf("after that a scrub says\n%s", got)
-			}
-		})
-	}
+	eachCopy(t, "", func(t *testing.T, g *gang, n *member) {
+		g.sicken(n)
+		g.listens = true
+		g.step(g.osds[g.primary().env.Whoami], Scrub{ScrubDeep})
+		for range 500 {
+			g.fuss(false)
+		}
+		g.heal()
+		g.quiet()
+		if n.sick.sick || n.pg.damage != nil || n.pg.ruined {
+			t.Fatalf("the copy is still damaged: %v", n.pg.damage)
+		}
+		if got := strings.Join(g.said, "\n"); !strings.Contains(got, fmt.Sprintf("the copy on osd.%d is damaged", n.id)) ||
+			!strings.Contains(got, "drops its damaged copy") {
+			t.Errorf("said\n%s", got)
+		}
+		g.compare()
+		if got := g.scrubGroup(ScrubDeep); strings.Contains(got, "shard") {
+			t.Errorf("after that a scrub says\n%s", got)
+		}
+	})
 }
 
 // A copy whose store refuses a transaction that must be done is taken out of
 // memory, and filled anew; the daemon goes on.
 func TestUnchangeableCopyIsFilledAnew(t *testing.T) {
 	t.Parallel()
-	for i, who := range []string{"primary", "replica"} {
-		t.Run(who, func(t *testing.T) {
-			t.Parallel()
-			g := newSoundGang(t)
-			n := g.osds[(int(g.primary().env.Whoami)+i)%3]
-			g.sicken(n)
-			n.sick.refuses = true
-			g.listens = true
-			// The end of a scrub is written down by all.
-			g.step(g.osds[g.primary().env.Whoami], Scrub{ScrubShallow})
-			for range 2000 {
-				g.fuss(false)
-			}
-			g.heal()
-			if n.sick.sick || n.ruined != nil || n.pg == nil || n.pg.damage != nil {
-				t.Fatal("the copy is still damaged")
-			}
-			g.compare()
-		})
-	}
+	eachCopy(t, "", func(t *testing.T, g *gang, n *member) {
+		g.sicken(n)
+		n.sick.refuses = true
+		g.listens = true
+		// The end of a scrub is written down by all.
+		g.step(g.osds[g.primary().env.Whoami], Scrub{ScrubShallow})
+		for range 2000 {
+			g.fuss(false)
+		}
+		g.heal()
+		if n.sick.sick || n.ruined != nil || n.pg == nil || n.pg.damage != nil {
+			t.Fatal("the copy is still damaged")
+		}
+		g.compare()
+	})
 }
 
 // A copy whose log or info cannot be read when the OSD starts is filled anew.
 func TestRuinedCopyIsFilledAnew(t *testing.T) {
 	t.Parallel()
 	for _, key := range []string{infoKey, logPrefix} {
-		for i, who := range []string{"primary", "replica"} {
-			t.Run(key+" of "+who, func(t *testing.T) {
-				t.Parallel()
-				g := newSoundGang(t)
-				n := g.osds[(int(g.primary().env.Whoami)+i)%3]
-				g.ruin(n, key)
-				for range 500 {
-					g.fuss(false)
-				}
-				g.heal()
-				if n.ruined != nil || n.pg == nil || n.pg.ruined {
-					t.Fatal("the copy is still ruined")
-				}
-				g.compare()
-				if got := g.scrubGroup(ScrubDeep); strings.Contains(got, "shard") {
-					t.Errorf("after that a scrub says\n%s", got)
-				}
-			})
-		}
+		eachCopy(t, key+" of ", func(t *testing.T, g *gang, n *member) {
+			g.ruin(n, key)
+			for range 500 {
+				g.fuss(false)
+			}
+			g.heal()
+			if n.ruined != nil || n.pg == nil || n.pg.ruined {
+				t.Fatal("the copy is still ruined")
+			}
+			g.compare()
+			if got := g.scrubGroup(ScrubDeep); strings.Contains(got, "shard") {
+				t.Errorf("after that a scrub says\n%s", got)
+			}
+		})
 	}
 }
 
@@ -219,22 +215,17 @@ func (g *gang) heal2(n *member) {
 // What was met before the copy took part in an interval is told when it does.
 func TestDamageIsToldLater(t *testing.T) {
 	t.Parallel()
-	for i, who := range []string{"primary", "replica"} {
-		t.Run(who, func(t *testing.T) {
-			t.Parallel()
-			g := newSoundGang(t)
-			n := g.osds[(int(g.primary().env.Whoami)+i)%3]
-			g.listens = true
-			g.crash(n)
-			g.sicken(n)
-			g.start(n)
-			g.heal()
-			if n.sick.sick || n.pg.damage != nil {
-				t.Fatalf("the copy is still damaged: %v", n.pg.damage)
-			}
-			g.compare()
-		})
-	}
+	eachCopy(t, "", func(t *testing.T, g *gang, n *member) {
+		g.listens = true
+		g.crash(n)
+		g.sicken(n)
+		g.start(n)
+		g.heal()
+		if n.sick.sick || n.pg.damage != nil {
+			t.Fatalf("the copy is still damaged: %v", n.pg.damage)
+		}
+		g.compare()
+	})
 }
 
 // A copy without others serves what can be read.

@@ -35,10 +35,7 @@ func bereft(t *testing.T, osds int, snaps bool) *gang {
 		g.ask(fmt.Sprint("o", i), true)
 		g.calm()
 	}
-	other := object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}
-	for _, n := range g.osds {
-		n.places[PlaceLocal].Request(other, 255, true)
-	}
+	g.occupy(255)
 	for _, n := range g.osds[1:] {
 		g.start(n)
 	}
@@ -49,9 +46,7 @@ func bereft(t *testing.T, osds int, snaps bool) *gang {
 	// What was promised to osd.0 ends.
 	g.now = g.now.Add(time.Minute)
 	g.step(g.osds[1], Tick{})
-	for _, n := range g.osds {
-		n.places[PlaceLocal].Cancel(other)
-	}
+	g.vacate()
 	g.calm()
 	return g
 }

@@ -94,6 +94,23 @@ func TestGangRecovers(t *testing.T) {
 	}
 }
 
+// other is a group that takes the places of ours.
+var other = object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}
+
+// occupy gives all places for recovery to another group.
+func (g *gang) occupy(priority int) {
+	for _, n := range g.osds {
+		n.places[PlaceLocal].Request(other, priority, true)
+	}
+}
+
+// vacate takes back what occupy gave.
+func (g *gang) vacate() {
+	for _, n := range g.osds {
+		n.places[PlaceLocal].Cancel(other)
+	}
+}
+
 // calm lets everything through until nothing moves.
 func (g *gang) calm() {
 	for busy := true; busy; {
@@ -138,10 +155,7 @@ func TestForcedRecoveryGoesFirst(t *testing.T) {
 		g.markDown(2)
 		g.calm()
 		write()
-		other := object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}
-		for _, n := range g.osds {
-			n.places[PlaceLocal].Request(other, 200, true)
-		}
+		g.occupy(200)
 		g.start(g.osds[2])
 		g.calm()
 		p, wait, forced := g.primary(), msg.PGRecoveryWait, msg.PGForcedRecovery
@@ -184,10 +198,7 @@ func TestUnfound(t *testing.T) {
 		g.calm()
 	}
 	// osd.1 learns of the writes and gets none of them.
-	other := object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}
-	for _, n := range g.osds {
-		n.places[PlaceLocal].Request(other, 255, true)
-	}
+	g.occupy(255)
 	g.start(g.osds[1])
 	g.calm()
 	g.crash(g.osds[0])
@@ -212,9 +223,7 @@ func TestUnfound(t *testing.T) {
 	if len(g.open) != 2 {
 		t.Fatalf("%d requests wait", len(g.open))
 	}
-	for _, n := range g.osds {
-		n.places[PlaceLocal].Cancel(other)
-	}
+	g.vacate()
 	g.heal()
 	g.compare()
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pulpo-storage/pulpo/object"
 )
 
 // inFlight is how many bytes of objects are on their way to be made durable
@@ -130,10 +129,7 @@ func TestWaitingForRecoveryHoldsCredit(t *testing.T) {
 		g.lose(away)
 		g.ask("o", true)
 		g.calm()
-		other := object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}
-		for _, n := range g.osds {
-			n.places[PlaceLocal].Request(other, 255, true)
-		}
+		g.occupy(255)
 		g.start(g.osds[away])
 		// All but the pieces of objects gets through.
 		held := 0
@@ -154,9 +150,7 @@ func TestWaitingForRecoveryHoldsCredit(t *testing.T) {
 			t.Errorf("osd.%d is behind: of %d requests %d wait, %d hold credit, %d are unanswered", away, requests, waiting, held, len(g.open))
 		}
 		g.hold = nil
-		for _, n := range g.osds {
-			n.places[PlaceLocal].Cancel(other)
-		}
+		g.vacate()
 		g.heal()
 		g.compare()
 		if held != 0 || len(g.open) != 0 {

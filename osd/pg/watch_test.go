@@ -318,9 +318,7 @@ func TestPingWaitsForReconnect(t *testing.T) {
 	g.calm()
 	g.ask("o", true)
 	g.calm()
-	for _, n := range g.osds { // no place to recover: only what is asked for is filled
-		n.places[PlaceLocal].Request(object.SPG{PG: object.PG{Pool: 9}, Shard: object.NoShard}, 200, true)
-	}
+	g.occupy(200) // no place to recover: only what is asked for is filled
 	g.start(g.osds[2])
 	g.calm()
 
