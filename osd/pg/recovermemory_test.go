@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
 )
 
 // inFlight is how many bytes of objects are on their way to be made durable
