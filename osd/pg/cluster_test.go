@@ -15,6 +15,7 @@ import (
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/objstore/memstore"
 	"github.com/pulpo-storage/pulpo/osd/objclass"
+	"github.com/pulpo-storage/pulpo/osd/pglog"
 	"github.com/pulpo-storage/pulpo/osd/recovery"
 	"github.com/pulpo-storage/pulpo/osdmap"
 )
@@ -351,7 +352,7 @@ func (g *gang) deliver(key [2]int32) bool {
 			} else {
 				n.env.DoesNotExist(ev, n.has)
 			}
-		} else if n.pg == nil {
+		} else if n.pg == nil && g.sameInterval(l.body.Epoch, n.has) {
 			if n.pg = Receive(n.env, ev, g.maps[n.has-g.first], g.now, n.ruined); n.pg != nil {
 				n.ruined = nil
 				g.step(n, ev)
@@ -365,6 +366,15 @@ func (g *gang) deliver(key [2]int32) bool {
 		n.pg = nil
 	}
 	return true
+}
+
+// sameInterval reports whether no interval begins between two epochs.
+func (g *gang) sameInterval(from, to uint32) bool {
+	now, _ := pglog.Place(g.maps[to-g.first], gangPG.PG)
+	return !slices.ContainsFunc(g.maps[from-g.first:to-g.first], func(m *osdmap.Map) bool {
+		was, _ := pglog.Place(m, gangPG.PG)
+		return !was.Same(&now)
+	})
 }
 
 // commit makes the oldest transaction of an OSD durable.
@@ -805,6 +815,42 @@ func TestGangHasTooFewPlaces(t *testing.T) {
 		if at, state := g.newest().PGToUpActing(gangPG.PG), g.primary().State(); !slices.Equal(at.Acting, full) || state != msg.PGActive|msg.PGClean {
 			t.Errorf("with all places again: acting %v, %v", at.Acting, state)
 		}
+	}
+}
+
+// The monitors let OSDs act that have nothing of a clean group (osd pg-temp). They
+// ask for those that have it, and keep nothing.
+func TestGangPassesByWhoHasNothing(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			g := newGang(t, seed, 5, 2+int(seed%2))
+			for range 500 {
+				g.fuss(false)
+			}
+			g.heal()
+			g.propose(func(m *osdmap.Map) { m.Pools[testPool].Flags &^= osdmap.PoolFlagCreating })
+			for range 10 {
+				g.heal()
+				g.compare()
+				if at := g.newest().PGToUpActing(gangPG.PG); !slices.Equal(at.Up, at.Acting) {
+					t.Fatalf("up %v acting %v", at.Up, at.Acting)
+				}
+				temp := []int32{}
+				for _, o := range g.r.Perm(len(g.osds))[:1+g.r.IntN(3)] {
+					temp = append(temp, int32(o))
+				}
+				g.log("pg_temp %v by an operator e%d", temp, g.newest().Epoch+1)
+				g.propose(func(m *osdmap.Map) { m.PGTemp[gangPG.PG] = temp })
+				if g.r.IntN(2) == 0 {
+					g.propose(func(m *osdmap.Map) { delete(m.PGTemp, gangPG.PG) }) // before anybody has done anything
+				}
+				for range g.r.IntN(60) {
+					g.fuss(false)
+				}
+			}
+		})
 	}
 }
 

@@ -76,6 +76,7 @@ func (p *PG) onMap(now time.Time, in MapChange) {
 		p.begin(now, &txn)
 	case p.unsettled:
 		p.settle(now, new(objstore.Txn))
+		p.vacate()
 	default:
 		p.dropBlocklisted(now)
 		p.refetch()
@@ -194,6 +195,19 @@ func (p *PG) settle(now time.Time, txn *objstore.Txn) {
 		p.unblock()
 	}
 	p.announce(now)
+}
+
+// vacate ends a group of which nothing is stored here, once it is another OSD's to
+// lead: this one had heard that it was the primary, and was deposed before it got
+// anything. Nobody else knows of that, so nobody would tell it to go.
+func (p *PG) vacate() {
+	switch {
+	case p.created || p.isPrimary():
+	case p.ruined:
+		p.shelved = p.damage // it stays in the store
+	default:
+		p.role = roleGone
+	}
 }
 
 // State is what the group is, in the words of "pg stat".

@@ -146,7 +146,7 @@ const (
 	rolePeering               // primary, but not allowed to serve yet: see peering
 	roleActive                // primary, serving
 	roleSplitting             // handing objects to the groups that its pool has more now
-	roleGone                  // its pool is gone; being removed
+	roleGone                  // its pool is gone, or no copy is needed here; being removed
 )
 
 // PG is a placement group.
