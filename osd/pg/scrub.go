@@ -80,6 +80,7 @@ type scrubRun struct {
 	begin, end object.ID // the chunk; equal between chunks
 	preempted  int       // how often it was begun again
 	builder    *scrub.Builder
+	walk       indexWalk
 	maps       []scrub.Copy // of the chunk
 	checker    *scrub.Checker
 	passed     Stats // change of the sums by writes to what has been passed
@@ -286,7 +287,7 @@ func (p *PG) scrubChunk(now time.Time) {
 	}
 	r.end = end
 	r.builder = scrub.NewBuilder(p.env.Store, p.coll, r.begin, r.end, r.deep, o.Limits, notClients)
-	r.maps = []scrub.Copy{{OSD: p.env.Whoami}}
+	r.walk, r.maps = indexWalk{}, []scrub.Copy{{OSD: p.env.Whoami}}
 	p.askScrubMaps(r)
 	s.next = now
 }
@@ -298,7 +299,7 @@ func notClients(id object.ID) bool { return id.Name == "" || recovery.IsTemp(id)
 func (p *PG) scrubRead(now time.Time) {
 	r := p.scrub.run
 	if r.builder != nil {
-		if !r.builder.Step() {
+		if !r.builder.Step() || !p.mapped(&r.walk, r.builder.Map(), r.end.Max) {
 			p.scrub.next = now
 			return
 		}
@@ -406,7 +407,7 @@ func (p *PG) finishScrub(now time.Time) {
 		rec.CleanStamp = now
 	}
 	if rec.Errors() == 0 {
-		s.failed = false
+		s.failed, p.trim.failed = false, false
 	} else if r.check {
 		s.failed = true
 	}

@@ -348,6 +348,7 @@ func TestNoFalseFindings(t *testing.T) {
 		w.setScrub(func(o *scrub.Options) {
 			o.ChunkMin, o.ChunkMax = 3, rapid.IntRange(3, 6).Draw(rt, "chunk")
 			o.Limits.Stride = uint64(rapid.IntRange(1, 9000).Draw(rt, "stride"))
+			o.Limits.Keys = rapid.IntRange(1, 9).Draw(rt, "keys")
 			o.MaxPreemptions = rapid.IntRange(0, 3).Draw(rt, "preemptions")
 		})
 		w.step(Scrub{[]ScrubKind{ScrubShallow, ScrubDeep, ScrubRepair}[rapid.IntRange(0, 2).Draw(rt, "kind")]})

@@ -56,7 +56,7 @@ func (f scrubFormat) ForClients(id object.ID, attrs map[string][]byte) map[strin
 		}
 		out[name] = v
 	}
-	if _, ok := out[scrub.ClientSnaps]; !ok && id.IsHead() && out[scrub.ClientInfo] != nil {
+	if _, ok := out[scrub.ClientSnaps]; !ok && id.IsHead() && len(attrs) > 0 {
 		// Of an object that no snapshot ever concerned there is none.
 		out[scrub.ClientSnaps] = new(SnapSet).stock()
 	}

@@ -224,6 +224,135 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// newSnapGang is one whose o1 has two clones, the older of which serves two
+// snapshots.
+func newSnapGang(t *testing.T) *gang {
+	g := newSoundGang(t)
+	g.snapshot()
+	g.snapshot()
+	for range 2 {
+		g.ask("o1", true)
+		g.heal()
+		g.snapshot()
+	}
+	return g
+}
+
+// eachMember runs a test with the primary's copy and with another's.
+func eachMember(t *testing.T, name string, make func(*testing.T) *gang, test func(t *testing.T, g *gang, n *member)) {
+	for _, primary := range []bool{true, false} {
+		t.Run(fmt.Sprintf("%s, primary %v", name, primary), func(t *testing.T) {
+			t.Parallel()
+			g := make(t)
+			for _, n := range g.osds {
+				if (n.pg == g.primary()) == primary {
+					test(t, g, n)
+					return
+				}
+			}
+		})
+	}
+}
+
+// sameIndex checks that the index of clones is right at each member.
+func (g *gang) sameIndex(want []string) {
+	g.t.Helper()
+	for _, n := range g.osds {
+		if got := g.index(n); !slices.Equal(got, want) {
+			g.t.Errorf("osd.%d: index %v, want %v", n.id, got, want)
+		}
+	}
+}
+
+// What a copy of a head says of its clones is compared, and put right together with
+// the index of clones.
+func TestRepairOfSnapSets(t *testing.T) {
+	t.Parallel()
+	o1 := object.New(testPool, "", "", "o1")
+	for _, c := range []struct {
+		name string
+		hurt func(p *PG, txn *objstore.Txn)
+		says string
+	}{
+		{"a broken set", func(p *PG, txn *objstore.Txn) { txn.SetAttr(p.coll, o1, attrSnaps, []byte("?")) }, "candidate had a corrupt snapset"},
+		{"no set", func(p *PG, txn *objstore.Txn) { txn.RmAttr(p.coll, o1, attrSnaps) }, "candidate had a missing snapset key"},
+		{"another set", func(p *PG, txn *objstore.Txn) {
+			ss, _ := p.loadSnaps(o1)
+			ss = ss.clone()
+			ss.Seq += 5
+			txn.SetAttr(p.coll, o1, attrSnaps, wire.Marshal(&ss))
+		}, "snapset inconsistent"},
+		{"a set with other snapshots", func(p *PG, txn *objstore.Txn) {
+			ss, _ := p.loadSnaps(o1)
+			ss = ss.clone()
+			ss.Clones[0].Snaps = ss.Clones[0].Snaps[:1]
+			txn.SetAttr(p.coll, o1, attrSnaps, wire.Marshal(&ss))
+		}, "snapset inconsistent"},
+		{"no clone", func(p *PG, txn *objstore.Txn) { txn.Remove(p.coll, o1.At(2)) }, o1.At(2).String() + " : missing"},
+		{"a clone without info", func(p *PG, txn *objstore.Txn) { txn.RmAttr(p.coll, o1.At(2), attrInfo) }, "candidate had a missing info key"},
+	} {
+		eachMember(t, c.name, newSnapGang, func(t *testing.T, g *gang, n *member) {
+			index := g.index(n)
+			if len(index) != 3 {
+				t.Fatalf("index %v", index)
+			}
+			g.damage(n, func(_ objstore.Coll, txn *objstore.Txn) { c.hurt(n.pg, txn) })
+			n.pg.forgetContexts()
+			if said := g.scrubGroup(ScrubShallow); !strings.Contains(said, c.says) {
+				t.Errorf("no %q in\n%s", c.says, said)
+			}
+			if s := g.primary().State(); s&msg.PGInconsistent == 0 {
+				t.Fatalf("found, and the state is %v", s)
+			}
+			said := g.scrubGroup(ScrubRepair)
+			if s := g.primary().State(); s != msg.PGActive|msg.PGClean {
+				t.Errorf("repaired, and the state is %v\n%s", s, said)
+			}
+			if said = g.scrubGroup(ScrubDeep); said != "1.0 deep-scrub starts\n1.0 deep-scrub ok" {
+				t.Errorf("afterwards\n%s", said)
+			}
+			g.compare()
+			g.sameIndex(index)
+		})
+	}
+}
+
+// The index of clones is put right by any scrub, by each copy for itself.
+func TestScrubMendsIndex(t *testing.T) {
+	t.Parallel()
+	o1 := object.New(testPool, "", "", "o1")
+	for _, c := range []struct {
+		name string
+		hurt func(p *PG, txn *objstore.Txn)
+		says string // after "osd.N found snap mapper error on pg 1.0 "
+	}{
+		{"all of a clone", func(p *PG, txn *objstore.Txn) { p.unindexSnaps(txn, o1.At(2), []object.SnapID{1, 2}) },
+			"oid " + o1.At(2).String() + " snaps missing in mapper, should be: 1,2 was  r -2...repaired"},
+		{"one of two snapshots", func(p *PG, txn *objstore.Txn) { p.unindexSnaps(txn, o1.At(2), []object.SnapID{2}) },
+			"oid " + o1.At(2).String() + " snaps in mapper: 1, oi: 1,2...repaired"},
+		{"a snapshot too many", func(p *PG, txn *objstore.Txn) { p.indexSnaps(txn, o1.At(2), []object.SnapID{17}) },
+			"oid " + o1.At(2).String() + " snaps in mapper: 11, oi: 1,2...repaired"},
+		{"a clone that is not", func(p *PG, txn *objstore.Txn) { p.indexSnaps(txn, o1.At(9), []object.SnapID{2}) },
+			"oid " + o1.At(9).String() + " snaps in mapper: 2, oi: ...repaired"},
+		{"a key without meaning", func(p *PG, txn *objstore.Txn) {
+			txn.OmapSet(p.coll, p.meta, []objstore.KV{{Key: snapKeys(2) + "?"}, {Key: snapPrefix}})
+		}, "key 730000000000000002"},
+	} {
+		eachMember(t, c.name, newSnapGang, func(t *testing.T, g *gang, n *member) {
+			index := g.index(n)
+			g.damage(n, func(_ objstore.Coll, txn *objstore.Txn) { c.hurt(n.pg, txn) })
+			said := g.scrubGroup(ScrubShallow)
+			if want := fmt.Sprintf("osd.%d found snap mapper error on pg 1.0 %s", n.id, c.says); !strings.Contains(said, want) {
+				t.Errorf("no %q in\n%s", want, said)
+			}
+			g.sameIndex(index)
+			if said := g.scrubGroup(ScrubShallow); said != "1.0 scrub starts\n1.0 scrub ok" {
+				t.Errorf("afterwards\n%s", said)
+			}
+		})
+	}
+}
+
 // What an operator would do is done by itself for what is certain, if that is
 // wanted, and not if there is too much of it.
 func TestAutoRepair(t *testing.T) {
@@ -331,12 +460,15 @@ func TestGangScrubs(t *testing.T) {
 	for seed := range uint64(30) {
 		g := newGang(t, seed, 3, 3)
 		c := *g.conf
-		c.Scrub.Limits.Stride, c.Scrub.MaxPreemptions = 1, int(seed%3)
+		c.Scrub.Limits.Stride, c.Scrub.Limits.Keys, c.Scrub.MaxPreemptions = 1, 2, int(seed%3)
 		g.conf = &c
 		for _, n := range g.osds {
 			n.env.Config = &c
 		}
 		for i := range 4000 {
+			if i%400 == 399 {
+				g.snapshot()
+			}
 			g.fuss(i%50 == 0)
 			for _, n := range g.osds {
 				if !n.alive || n.pg == nil {

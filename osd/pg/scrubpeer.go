@@ -27,7 +27,9 @@ import (
 type scrubServing struct {
 	slot    bool // one is lent
 	seq     uint64
+	last    bool           // it is of the last chunk
 	builder *scrub.Builder // of the map that was asked for; nil: none is
+	walk    indexWalk
 }
 
 // damagedBody names copies that are wrong: they are missing from now on.
@@ -88,7 +90,7 @@ func (p *PG) scrubMessage(now time.Time, m *FromPeer) error {
 		if err := decodePeer(b.Front, &r); err != nil {
 			return err
 		}
-		s.seq = r.Seq
+		s.seq, s.last, s.walk = r.Seq, r.End.Max, indexWalk{}
 		s.builder = scrub.NewBuilder(p.env.Store, p.coll, r.Begin, r.End, r.Deep, p.env.Config.Scrub.Limits, notClients)
 		p.scrub.next = now
 	case PeerScrubDone:
@@ -124,7 +126,7 @@ func (p *PG) stopServing() {
 // serveScrub does a piece of the map that the primary asked for.
 func (p *PG) serveScrub(now time.Time) {
 	s := &p.scrub.serving
-	if !s.builder.Step() {
+	if !s.builder.Step() || !p.mapped(&s.walk, s.builder.Map(), s.last) {
 		p.scrub.next = now
 		return
 	}

@@ -35,7 +35,7 @@ type trimmer struct {
 	listed bool
 	next   time.Time // zero: what it waits for comes as an event
 	after  uint64    // token of the last step
-	failed bool      // there is damage; nothing more in this interval
+	failed bool      // there is damage; nothing more until a scrub finds none, or the interval ends
 }
 
 // trimRetry is how soon to try again when there is no room for a step's log, or

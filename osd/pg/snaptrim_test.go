@@ -264,4 +264,11 @@ func TestTrimDamage(t *testing.T) {
 		t.Error("goes on")
 	}
 	wantResult(t, w.do("o", opWriteFull("still")), 0)
+	// A scrub puts the index right, and trimming goes on.
+	w.scrub(ScrubShallow)
+	w.trim()
+	if s := w.pg.State(); s != msg.PGActive|msg.PGClean {
+		t.Errorf("after a scrub: %v", s)
+	}
+	w.audit(t)
 }

@@ -407,10 +407,9 @@ func (p *PG) pushedAttrs(push *recovery.Push) func(name string) ([]byte, error) 
 // indexPushed adds what the group's own object has to say of an object that has
 // come.
 func (p *PG) indexPushed(txn *objstore.Txn, o object.ID, snaps []object.SnapID, attr func(string) ([]byte, error)) error {
-	was, err := p.loadSnaps(o.Head()) // of what it takes the place of
-	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
-		return err
-	}
+	// Of what it takes the place of; that may be gone, or what is to be healed. What
+	// stays in the index for that a scrub removes.
+	was, _ := p.loadSnaps(o.Head())
 	if !o.IsHead() {
 		if c := was.find(o.Snap); c != nil {
 			p.unindexSnaps(txn, o, c.Snaps)

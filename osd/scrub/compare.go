@@ -237,17 +237,31 @@ func (j *copyOf) judge(f Format) {
 // selectRight chooses the copy to go by (be_select_auth_object): of those that
 // nothing is wrong with, and that have the newest version, one that agrees with
 // the most others; the first of these, which is the primary's if it is among them.
+//
+// An object that no snapshot concerned has no set of clones; but what one copy of a
+// version has, another has lost.
 func selectRight(judged []*copyOf) *copyOf {
 	var sound []*copyOf
-	newest := object.Version{}
+	newest, hasSet := object.Version{}, map[object.Version]bool{}
 	for _, j := range judged {
 		if j.errors == 0 {
 			sound = append(sound, j)
 			if j.info.Version.Compare(newest) > 0 {
 				newest = j.info.Version
 			}
+			if _, ok := j.obj.Attrs[AttrSnaps]; ok {
+				hasSet[j.info.Version] = true
+			}
 		}
 	}
+	sound = slices.DeleteFunc(sound, func(j *copyOf) bool {
+		_, ok := j.obj.Attrs[AttrSnaps]
+		lost := !ok && j.obj.ID.IsHead() && hasSet[j.info.Version]
+		if lost {
+			j.errors |= ShardSnapSetMissing
+		}
+		return lost
+	})
 	var best *copyOf
 	votes := 0
 	for _, j := range sound {
@@ -296,7 +310,7 @@ func (j *copyOf) differs(right *copyOf) (found ObjectErrors, words []string) {
 		y, has := b.Attrs[AttrSnaps]
 		switch {
 		case had && !has:
-			j.errors |= ShardSnapSetMissing
+			j.errors |= ShardSnapSetMissing // a copy of an older version
 			words = append(words, "candidate had a missing snapset key")
 		case !bytes.Equal(x, y):
 			say(ObjectSnapSetInconsistency, "snapset inconsistent ")
@@ -329,16 +343,35 @@ func (j *copyOf) differs(right *copyOf) (found ObjectErrors, words []string) {
 
 // add notes all copies.
 func (b *BadObject) add(judged []*copyOf, right *copyOf, f Format) {
+	for _, j := range judged {
+		b.Union |= j.errors
+	}
 	for i, j := range judged {
 		s := BadShard{OSD: j.osd, Primary: i == 0, Selected: j == right, Errors: j.errors}
 		if j.obj != nil {
 			s.Size, s.Data, s.Omap = j.obj.Size, j.obj.Data, j.obj.Omap
 			s.Attrs = f.ForClients(b.ID, j.obj.Attrs)
+			s.Errors |= b.unsaid(&s)
 		}
-		b.Union |= s.Errors
 		b.Shards = append(b.Shards, s)
 	}
 	slices.SortFunc(b.Shards, func(x, y BadShard) int { return cmp.Compare(x.OSD, y.OSD) })
+}
+
+// unsaid is what must be said besides of a copy whose attributes cannot be read:
+// "rados list-inconsistent-obj" shows the info of each copy if it is wrong in any,
+// and the set of clones likewise, and ends itself if one is neither there nor said
+// to be missing (dump_shard).
+func (b *BadObject) unsaid(s *BadShard) (e ShardErrors) {
+	infos := b.Union&(ShardInfoMissing|ShardInfoCorrupted) != 0 || b.Errors&ObjectInfoInconsistency != 0
+	if _, ok := s.Attrs[ClientInfo]; !ok && infos {
+		e |= ShardInfoMissing
+	}
+	sets := b.Union&(ShardSnapSetMissing|ShardSnapSetCorrupted) != 0 || b.Errors&ObjectSnapSetInconsistency != 0
+	if _, ok := s.Attrs[ClientSnaps]; !ok && sets {
+		e |= ShardSnapSetMissing
+	}
+	return e
 }
 
 // Encode writes the object as librados reads it.

@@ -9,7 +9,8 @@ type Format interface {
 	// SnapSet reads the attribute [AttrSnaps] of a head.
 	SnapSet(raw []byte) (SnapSet, error)
 	// ForClients is the attributes of an object in the form and under the names
-	// in which Ceph keeps them; librados' users take them apart.
+	// in which Ceph keeps them; librados' users take them apart. A head has a set
+	// of clones there in any case, unless it has no attributes at all.
 	ForClients(id object.ID, attrs map[string][]byte) map[string][]byte
 }
 

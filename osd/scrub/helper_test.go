@@ -57,8 +57,11 @@ func (plain) SnapSet(raw []byte) (s SnapSet, err error) {
 	return s, nil
 }
 
-func (plain) ForClients(_ object.ID, attrs map[string][]byte) map[string][]byte {
+func (plain) ForClients(id object.ID, attrs map[string][]byte) map[string][]byte {
 	out := map[string][]byte{}
+	if id.IsHead() && len(attrs) > 0 {
+		out[ClientSnaps] = []byte("q0")
+	}
 	for k, v := range attrs {
 		switch k {
 		case AttrInfo:

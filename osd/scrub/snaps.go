@@ -106,6 +106,10 @@ func (c *Checker) check(head *Object) {
 			} else {
 				bad.SnapSet = c.format.ForClients(head.ID, head.Attrs)[ClientSnaps]
 			}
+		} else if len(clones) > 0 {
+			c.errorf(head.ID, "no '%s' attr", ClientSnaps)
+			bad.Errors |= SnapSetMissing
+			readable = false
 		}
 		if len(known.Clones) > 0 && known.Seq == 0 {
 			c.errorf(head.ID, "snaps.seq not set")

@@ -57,6 +57,9 @@ func TestSnaps(t *testing.T) {
 			[]string{"A@H [info_missing,info_corrupted] extra [] missing []", "1 errors, {Objects:1 Clones:0 Whiteouts:0 Omap:0 Bytes:0}"}},
 		{"a corrupt set", []Object{c2, obj(a, 1, 0, "ss=?")},
 			[]string{"A@H [snapset_corrupted,extra_clones] extra [2] missing []", "A@2 [headless] extra [] missing []", "2 errors, {Objects:1 Clones:0 Whiteouts:0 Omap:0 Bytes:0}"}},
+		{"a set that is gone", []Object{c2, c4, obj(a, 1, 0)},
+			[]string{"A@H [snapset_missing,extra_clones] extra [4 2] missing []", "A@4 [headless] extra [] missing []", "A@2 [headless] extra [] missing []",
+				"3 errors, {Objects:1 Clones:0 Whiteouts:0 Omap:0 Bytes:0}"}},
 		{"no sequence", []Object{obj(a.At(2), 1, 1), obj(a, 1, 0, "ss=q0 2:1:1")},
 			[]string{"A@H [snapset_error] extra [] missing []", "1 errors, {Objects:2 Clones:1 Whiteouts:0 Omap:0 Bytes:1}"}},
 	} {
