@@ -197,12 +197,12 @@ func (img *Image) distrust(ctx context.Context, v *view, f Feature, invalid bool
 	if !invalid {
 		set = 0
 	}
-	w := []calls.Write{calls.SetFlags(clsrbd.HeadSnap, set, mask)}
+	ids := []uint64{clsrbd.HeadSnap}
 	for _, s := range v.snaps {
-		w = append(w, calls.SetFlags(s.ID, set, mask))
+		ids = append(ids, s.ID)
 	}
-	for _, c := range w { // one by one: methods do not see what others of a sequence changed
-		if err := img.tellHeader(ctx, c); err != nil {
+	for _, id := range ids { // one by one: methods do not see what others of a sequence changed
+		if err := img.tellSnap(ctx, id, calls.SetFlags(id, set, mask)); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package rbd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -17,6 +18,7 @@ import (
 // object has changed another one is read. The snapshots' parts may be newer than
 // the rest, never older; load begins again if one is missing.
 type header struct {
+	version    uint64 // of the object; 0: the snapshots' parts are of another one
 	size       uint64
 	order      uint8
 	features   clsrbd.Feature
@@ -27,6 +29,7 @@ type header struct {
 	stripes    calls.Stripes
 	snapc      calls.SnapContext
 	snaps      []snapshot // by id, oldest first
+	read       int        // how many of them were read for this header
 	parent     clsrbd.ParentSpec
 	overlap    calls.Overlap
 	group      clsrbd.GroupSpec
@@ -46,13 +49,15 @@ type snapshot struct {
 // snapshotsPerOp is how many snapshots are asked for in one sequence.
 const snapshotsPerOp = 16
 
-// loadHeader reads a header, for one who means to write or not.
-func loadHeader(ctx context.Context, p *rados.Pool, id string, readOnly bool) (*header, error) {
+// loadHeader reads a header, for one who means to write or not. What the lineage
+// can tell of the snapshots of an old one, if any, is not read again.
+func loadHeader(ctx context.Context, p *rados.Pool, id string, readOnly bool, old *header, l *lineage) (*header, error) {
 	for {
 		h, err := loadHead(ctx, p, id, readOnly)
 		if err != nil {
 			return nil, err
 		}
+		h.inherit(old, l)
 		if err = h.loadSnapshots(ctx, p, id); err == nil {
 			return h, nil
 		}
@@ -86,7 +91,8 @@ func loadHead(ctx context.Context, p *rados.Pool, id string, readOnly bool) (*he
 	}
 	s, f := size.take(&err), features.take(&err)
 	h := &header{
-		size: s.Bytes, order: s.Order, prefix: prefix.take(&err),
+		version: op.ObjectVersion(),
+		size:    s.Bytes, order: s.Order, prefix: prefix.take(&err),
 		features: f.All, flags: flags.take(&err), opFeatures: opFeatures.take(&err),
 		snapc: snapc.take(&err), parent: parent.take(&err), overlap: overlap.take(&err),
 		dataPool: dataPool.take(&err), group: group.take(&err),
@@ -105,9 +111,14 @@ func loadHead(ctx context.Context, p *rados.Pool, id string, readOnly bool) (*he
 	return h, nil
 }
 
+// loadSnapshots reads the snapshots that were not inherited.
 func (h *header) loadSnapshots(ctx context.Context, p *rados.Pool, id string) error {
-	ids := slices.Clone(h.snapc.Snaps)
-	slices.Sort(ids)
+	known := h.snaps
+	ids := slices.DeleteFunc(slices.Clone(h.snapc.Snaps), func(id uint64) bool {
+		_, found := slices.BinarySearchFunc(known, id, snapshot.compare)
+		return found
+	})
+	read := make([]snapshot, 0, len(ids))
 	for part := range slices.Chunk(ids, snapshotsPerOp) {
 		var op rados.ReadOp
 		v := &op.Steps
@@ -130,11 +141,20 @@ func (h *header) loadSnapshots(ctx context.Context, p *rados.Pool, id string) er
 			if err != nil {
 				return err
 			}
-			h.snaps = append(h.snaps, s)
+			read = append(read, s)
 		}
+		if op.ObjectVersion() != h.version {
+			h.version = 0
+		}
+	}
+	if h.read = len(read); h.read > 0 {
+		h.snaps = slices.Concat(known, read)
+		slices.SortFunc(h.snaps, func(a, b snapshot) int { return a.compare(b.ID) })
 	}
 	return nil
 }
+
+func (s snapshot) compare(id uint64) int { return cmp.Compare(s.ID, id) }
 
 // layout is how the image is cut into objects.
 func (h *header) layout() (striper.Layout, error) {
@@ -147,15 +167,7 @@ func (h *header) layout() (striper.Layout, error) {
 
 // snap finds a snapshot by id.
 func (h *header) snap(id uint64) *snapshot {
-	i, ok := slices.BinarySearchFunc(h.snaps, id, func(s snapshot, id uint64) int {
-		switch {
-		case s.ID < id:
-			return -1
-		case s.ID > id:
-			return 1
-		}
-		return 0
-	})
+	i, ok := slices.BinarySearchFunc(h.snaps, id, snapshot.compare)
 	if !ok {
 		return nil
 	}

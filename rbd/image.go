@@ -36,6 +36,7 @@ type Image struct {
 	told       atomic.Uint64
 	known      atomic.Uint64
 	refreshing semaphore
+	lineage    *lineage
 
 	// Of images open for writing.
 	gate     gate
@@ -110,7 +111,7 @@ func open(ctx context.Context, pool *rados.Pool, name, id string, o OpenOptions)
 	img := &Image{
 		pool: pool, name: name, id: id, snap: clsrbd.HeadSnap, log: o.Log,
 		readOnly:   o.ReadOnly || o.Snapshot != "" || o.SnapshotID != 0,
-		refreshing: newSemaphore(), managing: newSemaphore(), changed: make(chan struct{}), kick: make(chan struct{}, 1),
+		refreshing: newSemaphore(), lineage: newLineage(), managing: newSemaphore(), changed: make(chan struct{}), kick: make(chan struct{}, 1),
 	}
 	img.atMost.Store(noLimit)
 	img.owner, img.remote = newOwnership(img), newRequests()
@@ -130,7 +131,7 @@ func open(ctx context.Context, pool *rados.Pool, name, id string, o OpenOptions)
 }
 
 func (img *Image) begin(ctx context.Context, o OpenOptions) error {
-	h, err := loadHeader(ctx, img.pool, img.id, img.readOnly)
+	h, err := loadHeader(ctx, img.pool, img.id, img.readOnly, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -247,13 +248,15 @@ func (img *Image) refresh(ctx context.Context) error {
 	if told == img.known.Load() {
 		return nil
 	}
-	h, err := loadHeader(ctx, img.pool, img.id, img.readOnly)
+	h, err := loadHeader(ctx, img.pool, img.id, img.readOnly, img.view.Load().header, img.lineage)
 	if err != nil {
 		return fmt.Errorf("header: %w", err)
 	}
 	if err := img.show(ctx, h); err != nil {
 		return err
 	}
+	img.log.Debug("header was read", "version", h.version, "snapshots", len(h.snaps), "read", h.read)
+	img.lineage.forget(h.version)
 	img.known.Store(told)
 	return nil
 }

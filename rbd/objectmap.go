@@ -240,12 +240,7 @@ func (img *Image) flag(ctx context.Context, snap uint64, invalid bool) error {
 	if !invalid {
 		set = 0
 	}
-	var op rados.WriteOp
-	if l, held := img.owner.held(); held && snap == clsrbd.HeadSnap {
-		op.AssertLocked(l)
-	}
-	addWrite(&op, calls.SetFlags(snap, set, flags))
-	if err := img.pool.Mutate(ctx, clsrbd.Header(img.id), &op); err != nil {
+	if err := img.tellSnap(ctx, snap, calls.SetFlags(snap, set, flags)); err != nil {
 		return fmt.Errorf("flags of the object map: %w", err)
 	}
 	img.told.Add(1)

@@ -37,7 +37,7 @@ func remove(ctx context.Context, pool *rados.Pool, name string, progress Progres
 
 // removable tells why an image cannot be removed. ENOENT: it has no header.
 func removable(ctx context.Context, pool *rados.Pool, id string) error {
-	h, err := loadHeader(ctx, pool, id, true)
+	h, err := loadHeader(ctx, pool, id, true, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func (img *Image) setSize(ctx context.Context, size uint64) error {
 	ctx = context.WithoutCancel(ctx)
 	err := img.resizeMap(ctx, max(size, img.view.Load().header.size))
 	if err == nil {
-		err = img.tellHeader(ctx, calls.SetSize(size))
+		err = img.tellSnap(ctx, clsrbd.HeadSnap, calls.SetSize(size))
 	}
 	if err == nil {
 		img.told.Add(1)

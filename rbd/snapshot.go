@@ -9,7 +9,6 @@ import (
 
 	"github.com/pulpo-storage/pulpo/clsrbd"
 	"github.com/pulpo-storage/pulpo/errno"
-	"github.com/pulpo-storage/pulpo/rados"
 	"github.com/pulpo-storage/pulpo/rbd/calls"
 	"github.com/pulpo-storage/pulpo/rbd/notify"
 )
@@ -79,18 +78,6 @@ func (img *Image) userSnap(ctx context.Context, name string) (*snapshot, error) 
 		return nil, fmt.Errorf("snapshot %s: %w", name, errno.ENOENT)
 	}
 	return s, nil
-}
-
-// tellHeader changes the header, if the image is still ours.
-func (img *Image) tellHeader(ctx context.Context, w ...calls.Write) error {
-	var op rados.WriteOp
-	if l, held := img.owner.held(); held {
-		op.AssertLocked(l)
-	}
-	for _, c := range w {
-		addWrite(&op, c)
-	}
-	return img.pool.Mutate(ctx, clsrbd.Header(img.id), &op)
 }
 
 // CreateSnapshot makes a snapshot of the image as it is: of all writes that have
@@ -177,7 +164,7 @@ func (img *Image) addSnapshot(ctx context.Context, m *notify.Message) error {
 		if err != nil {
 			return err
 		}
-		err = img.tellHeader(ctx, calls.AddSnapshot(id, m.Name, m.Namespace))
+		err = img.tellSnap(ctx, id, calls.AddSnapshot(id, m.Name, m.Namespace))
 		if err == nil {
 			return img.snapshotObjectMap(ctx, id)
 		}
@@ -231,7 +218,7 @@ func (img *Image) removeSnap(ctx context.Context, v *view, snap *snapshot) error
 	id := snap.ID
 	if snap.Namespace.Type != SnapTrashed {
 		// From now on nobody finds it by its name, and no clones are made.
-		if err := img.tellHeader(ctx, calls.TrashSnapshot(id)); err != nil && !isUnknown(err) {
+		if err := img.tellSnap(ctx, id, calls.TrashSnapshot(id)); err != nil && !isUnknown(err) {
 			return err
 		}
 	}
@@ -252,7 +239,7 @@ func (img *Image) removeSnap(ctx context.Context, v *view, snap *snapshot) error
 	if err := img.data.RemoveSelfManagedSnap(ctx, id); err != nil && !isMissing(err) {
 		return err
 	}
-	if err := img.tellHeader(ctx, calls.RemoveSnapshot(id)); err != nil {
+	if err := img.tellSnap(ctx, id, calls.RemoveSnapshot(id)); err != nil {
 		return err
 	}
 	forget()
@@ -281,7 +268,7 @@ func (img *Image) renameSnapshot(ctx context.Context, m *notify.Message) error {
 	if v.snapNamed(m.Name) != nil {
 		return errno.EEXIST
 	}
-	if err := img.tellHeader(ctx, calls.RenameSnapshot(m.SnapID, m.Name)); err != nil {
+	if err := img.tellSnap(ctx, m.SnapID, calls.RenameSnapshot(m.SnapID, m.Name)); err != nil {
 		return err
 	}
 	return img.updated(ctx)
@@ -305,7 +292,7 @@ func (img *Image) protectSnapshot(ctx context.Context, m *notify.Message) error 
 	if s.protection == clsrbd.Protected {
 		return fmt.Errorf("snapshot %s is protected: %w", s.Name, errno.EBUSY)
 	}
-	if err := img.tellHeader(ctx, calls.SetProtection(s.ID, clsrbd.Protected)); err != nil {
+	if err := img.tellSnap(ctx, s.ID, calls.SetProtection(s.ID, clsrbd.Protected)); err != nil {
 		return err
 	}
 	return img.updated(ctx)
@@ -327,7 +314,7 @@ func (img *Image) unprotectSnapshot(ctx context.Context, m *notify.Message) erro
 		return invalid("snapshot %s is not protected", s.Name)
 	}
 	// No clones are made from now on, so the search finds all.
-	if err := img.tellHeader(ctx, calls.SetProtection(s.ID, clsrbd.Unprotecting)); err != nil {
+	if err := img.tellSnap(ctx, s.ID, calls.SetProtection(s.ID, clsrbd.Unprotecting)); err != nil {
 		return err
 	}
 	children, err := img.childrenV1(ctx, s.ID)
@@ -338,7 +325,7 @@ func (img *Image) unprotectSnapshot(ctx context.Context, m *notify.Message) erro
 	if err != nil {
 		state = clsrbd.Protected
 	}
-	if e := img.tellHeader(context.WithoutCancel(ctx), calls.SetProtection(s.ID, state)); err == nil {
+	if e := img.tellSnap(context.WithoutCancel(ctx), s.ID, calls.SetProtection(s.ID, state)); err == nil {
 		err = e
 	}
 	if e := img.updated(ctx); err == nil {

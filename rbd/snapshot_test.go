@@ -2,10 +2,15 @@ package rbd_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/rbd"
@@ -113,4 +118,117 @@ func testSnapshotRemoval(w *world) {
 	w.wantErr(img.CreateSnapshot(w.ctx, "more"), errno.EDQUOT)
 	w.must(img.SetSnapshotLimit(w.ctx, rbd.NoLimit))
 	w.must(img.CreateSnapshot(w.ctx, "more"))
+}
+
+// readings counts the snapshots that an image reads of its header.
+type readings struct{ n atomic.Int64 }
+
+func (r *readings) Enabled(context.Context, slog.Level) bool { return true }
+func (r *readings) WithAttrs([]slog.Attr) slog.Handler       { return r }
+func (r *readings) WithGroup(string) slog.Handler            { return r }
+func (r *readings) Handle(_ context.Context, rec slog.Record) error {
+	rec.Attrs(func(a slog.Attr) bool {
+		if a.Key == "read" {
+			r.n.Add(a.Value.Int64())
+		}
+		return true
+	})
+	return nil
+}
+
+// testReadOnce makes and removes snapshots: others are not read for that, however
+// many there are.
+func testReadOnce(w *world) {
+	const count = 12
+	w.must(rbd.Create(w.ctx, w.io(), "once", mib, rbd.CreateOptions{Order: 16}))
+	var read readings
+	img := w.open("once", rbd.OpenOptions{Log: slog.New(&read)})
+	for i := range count {
+		w.write(img, int64(i)*1000, pattern(500, uint32(i)))
+		w.must(img.CreateSnapshot(w.ctx, fmt.Sprint("s", i)))
+	}
+	for i := range count / 2 {
+		w.must(img.RemoveSnapshot(w.ctx, fmt.Sprint("s", 2*i)))
+	}
+	snaps, err := img.Snapshots(w.ctx)
+	w.must(err)
+	if len(snaps) != count/2 || snaps[0].Name != "s1" {
+		w.Errorf("%+v", snaps)
+	}
+	// Each when it is new and when it is moved to the trash; now and then all of
+	// them, if something else is written to the header between two readings.
+	if n := read.n.Load(); n < count || n > 5*count {
+		w.Errorf("%d snapshots were read for %d that came and %d that went", n, count, count/2)
+	}
+}
+
+// testTwoClients has two clients change the snapshots of an image, each on its
+// own, for there is no lock to own. Whatever one does, the other knows it then.
+func testTwoClients(w *world) {
+	w.must(rbd.Create(w.ctx, w.io(), "two", mib, rbd.CreateOptions{Order: 16, Features: rbd.Layering}))
+	one, two := w.open("two", rbd.OpenOptions{}), w.openIn(w.ioOf(w.another()), "two", rbd.OpenOptions{})
+	same := func(what string) []rbd.Snapshot {
+		fresh, err := rbd.Open(w.ctx, w.io(), "two", rbd.OpenOptions{ReadOnly: true})
+		w.must(err)
+		defer fresh.Close(w.ctx)
+		want, err := fresh.Snapshots(w.ctx)
+		w.must(err)
+		for i, img := range []*rbd.Image{one, two} {
+			got, err := img.Snapshots(w.ctx)
+			w.must(err)
+			if !slices.Equal(got, want) {
+				w.Fatalf("%s: client %d knows %+v, there is %+v", what, i+1, got, want)
+			}
+		}
+		return want
+	}
+	for i := range 2 { // all they can do, in turn
+		a, b := one, two
+		if i%2 == 1 {
+			a, b = b, a
+		}
+		name := func(s string) string { return fmt.Sprint(s, i) }
+		for _, step := range []struct {
+			what string
+			do   func() error
+		}{
+			{"a creates", func() error { return a.CreateSnapshot(w.ctx, name("x")) }},
+			{"b creates", func() error { return b.CreateSnapshot(w.ctx, name("y")) }},
+			{"a renames what b made", func() error { return a.RenameSnapshot(w.ctx, name("y"), name("z")) }},
+			{"b protects what a made", func() error { return b.ProtectSnapshot(w.ctx, name("x")) }},
+			{"b renames that", func() error { return b.RenameSnapshot(w.ctx, name("x"), name("v")) }},
+			{"a creates again", func() error { return a.CreateSnapshot(w.ctx, name("x")) }},
+			{"a unprotects", func() error { return a.UnprotectSnapshot(w.ctx, name("v")) }},
+			{"b removes what a made", func() error { return b.RemoveSnapshot(w.ctx, name("x")) }},
+			{"a removes what b made", func() error { return a.RemoveSnapshot(w.ctx, name("z")) }},
+		} {
+			w.must(step.do())
+			same(step.what)
+		}
+	}
+	w.stock("snap", "rename", "two@v0", "two@w0") // librbd, too
+	w.stock("snap", "protect", "two@w0")
+	if got := same("the stock tool"); len(got) != 2 || got[0].Name != "w0" || !got[0].Protected {
+		w.Errorf("%+v", got)
+	}
+	// Both at a time.
+	var tasks sync.WaitGroup
+	for i, img := range []*rbd.Image{one, two} {
+		tasks.Go(func() {
+			for n := range 4 {
+				name := fmt.Sprint("both ", i, n)
+				err := errors.Join(img.CreateSnapshot(w.ctx, name), img.RenameSnapshot(w.ctx, name, name+"'"))
+				if n%2 == 0 {
+					err = errors.Join(err, img.RemoveSnapshot(w.ctx, name+"'"))
+				}
+				if err != nil {
+					w.Errorf("client %d: %v", i+1, err)
+				}
+			}
+		})
+	}
+	tasks.Wait()
+	if got := same("both"); len(got) != 2+4 {
+		w.Errorf("%d snapshots: %+v", len(got), got)
+	}
 }

@@ -41,6 +41,8 @@ var stories = []struct {
 	{"cancelled lock", testCancelledLock},
 	{"snapshots", testSnapshots},
 	{"snapshot removal", testSnapshotRemoval},
+	{"snapshots are read once", testReadOnce},
+	{"snapshots of two clients", testTwoClients},
 	{"foreign owner", testForeignOwner},
 	{"clones", testClones},
 	{"clone formats", testCloneFormats},
@@ -166,7 +168,7 @@ func (w *world) open(name string, o rbd.OpenOptions) *rbd.Image {
 
 func (w *world) openIn(p *rados.Pool, name string, o rbd.OpenOptions) *rbd.Image {
 	w.Helper()
-	if os.Getenv("PULPO_TEST_LOG") != "" {
+	if o.Log == nil && os.Getenv("PULPO_TEST_LOG") != "" {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	img, err := rbd.Open(w.ctx, p, name, o)

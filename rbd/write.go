@@ -202,7 +202,7 @@ func (img *Image) touch() {
 		return
 	}
 	img.tasks.Go(func() {
-		err := tell(img.life, img.pool, clsrbd.Header(img.id), calls.SetTimestamp(calls.Modified))
+		err := img.tellSnap(img.life, clsrbd.HeadSnap, calls.SetTimestamp(calls.Modified))
 		if err != nil && !errors.Is(err, errClosed) {
 			img.log.Debug("time of modification is not set", "err", err)
 		}
