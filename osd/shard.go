@@ -444,7 +444,7 @@ func (s *Shard) peerMessage(now time.Time, m *pg.FromPeer) {
 // of an interval that has ended makes none: what it tells is not true any more, and
 // who is the primary now asks anew.
 func (s *Shard) receive(now time.Time, m *pg.FromPeer) {
-	if !s.sameInterval(m.Body.PG.PG, m.Body.Epoch) {
+	if !pglog.Lasts(s.lately, m.Body.PG.PG, m.Body.Epoch) {
 		m.Release()
 		return
 	}
@@ -457,21 +457,6 @@ func (s *Shard) receive(now time.Time, m *pg.FromPeer) {
 	delete(s.ruined, id)
 	s.enter(p)
 	s.ripe = append([]*pg.FromPeer{m}, s.ripe...)
-}
-
-// sameInterval reports whether no interval of a group has begun since an epoch, as
-// far back as the shard knows.
-func (s *Shard) sameInterval(g object.PG, since uint32) bool {
-	if s.lately[0].Epoch > since {
-		return false
-	}
-	now, ok := pglog.Place(s.maps.Map, g)
-	for _, m := range s.lately {
-		if was, there := pglog.Place(m, g); m.Epoch >= since {
-			ok = ok && there && was.Same(&now)
-		}
-	}
-	return ok
 }
 
 // enter takes a new group in, and what waited for it.

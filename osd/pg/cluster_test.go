@@ -352,7 +352,7 @@ func (g *gang) deliver(key [2]int32) bool {
 			} else {
 				n.env.DoesNotExist(ev, n.has)
 			}
-		} else if n.pg == nil && g.sameInterval(l.body.Epoch, n.has) {
+		} else if n.pg == nil && pglog.Lasts(g.maps[:n.has-g.first+1], gangPG.PG, l.body.Epoch) {
 			if n.pg = Receive(n.env, ev, g.maps[n.has-g.first], g.now, n.ruined); n.pg != nil {
 				n.ruined = nil
 				g.step(n, ev)
@@ -366,15 +366,6 @@ func (g *gang) deliver(key [2]int32) bool {
 		n.pg = nil
 	}
 	return true
-}
-
-// sameInterval reports whether no interval begins between two epochs.
-func (g *gang) sameInterval(from, to uint32) bool {
-	now, _ := pglog.Place(g.maps[to-g.first], gangPG.PG)
-	return !slices.ContainsFunc(g.maps[from-g.first:to-g.first], func(m *osdmap.Map) bool {
-		was, _ := pglog.Place(m, gangPG.PG)
-		return !was.Same(&now)
-	})
 }
 
 // commit makes the oldest transaction of an OSD durable.

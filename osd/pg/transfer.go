@@ -186,9 +186,6 @@ func (p *PG) source(o object.ID, v object.Version, there func(object.SnapID) boo
 	if err = errors.Join(err, err2); err != nil {
 		return nil, err
 	}
-	if c := ss.find(o.Snap); c != nil {
-		s.Snaps = c.Snaps
-	}
 	for i, link := range lineage(&ss, hi.Size) {
 		if link.Snap == o.Snap && link.Size == info.Size {
 			s.Bytes, s.Borrows = lineage(&ss, hi.Size).Plan(i, there, p.env.Config.CloneOverlapLimit)
@@ -375,7 +372,7 @@ func (p *PG) takePush(txn *objstore.Txn, push *recovery.Push) (done bool, err er
 		return false, err
 	}
 	if done {
-		if err := p.indexPushed(txn, push.Object, next.Snaps, attr); err != nil {
+		if err := p.indexPushed(txn, push.Object, attr); err != nil {
 			return false, err
 		}
 		delete(p.incoming, push.Object)
@@ -405,16 +402,16 @@ func (p *PG) pushedAttrs(push *recovery.Push) func(name string) ([]byte, error) 
 }
 
 // indexPushed adds what the group's own object has to say of an object that has
-// come.
-func (p *PG) indexPushed(txn *objstore.Txn, o object.ID, snaps []object.SnapID, attr func(string) ([]byte, error)) error {
+// come. The index says of clones what their head says, whoever sent them: one who
+// lacks the head does not know what its clones serve.
+func (p *PG) indexPushed(txn *objstore.Txn, o object.ID, attr func(string) ([]byte, error)) error {
 	// Of what it takes the place of; that may be gone, or what is to be healed. What
 	// stays in the index for that a scrub removes.
 	was, _ := p.loadSnaps(o.Head())
 	if !o.IsHead() {
 		if c := was.find(o.Snap); c != nil {
-			p.unindexSnaps(txn, o, c.Snaps)
+			p.indexSnaps(txn, o, c.Snaps)
 		}
-		p.indexSnaps(txn, o, snaps)
 		return nil
 	}
 	for _, c := range was.Clones {

@@ -120,3 +120,21 @@ func Between(maps []*osdmap.Map, g object.PG, h *History) (past PastIntervals, s
 	}
 	return past, since
 }
+
+// Lasts reports whether no interval of a group has begun since an epoch, from maps
+// of which none is left out; not if they do not reach back to it.
+func Lasts(maps []*osdmap.Map, g object.PG, since uint32) bool {
+	now, ok := Place(maps[len(maps)-1], g)
+	if !ok || maps[0].Epoch > since {
+		return false
+	}
+	for _, m := range slices.Backward(maps) {
+		if m.Epoch < since {
+			break
+		}
+		if was, ok := Place(m, g); !ok || !was.Same(&now) {
+			return false
+		}
+	}
+	return true
+}

@@ -43,7 +43,6 @@ func Leftovers(store objstore.Store, c objstore.Coll, pool int64, max int) ([]ob
 type Incoming struct {
 	Object  object.ID
 	Version object.Version
-	Snaps   []object.SnapID // of a clone: those that it serves
 	size    uint64
 	at      Cursor
 }
@@ -95,11 +94,7 @@ func (in *Incoming) Apply(c objstore.Coll, p *Push, txn *objstore.Txn) (done boo
 		at += n
 	}
 	p.Release()
-	snaps := p.Snaps
-	if !first {
-		snaps = in.Snaps
-	}
-	*in = Incoming{p.Object, p.Version, snaps, p.Size, p.Next}
+	*in = Incoming{p.Object, p.Version, p.Size, p.Next}
 	if p.Next.Done && to != p.Object {
 		txn.Rename(c, to, c, p.Object)
 	}

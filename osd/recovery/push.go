@@ -54,10 +54,9 @@ type Push struct {
 	Next    Cursor // and where the next does
 
 	// With the first piece.
-	Attrs   []objstore.KV   // in order of their names
-	Snaps   []object.SnapID // of a clone: the snapshots it serves
-	Borrows []Borrow        // in the order in which they are to be taken
-	Header  []byte          // of the omap
+	Attrs   []objstore.KV // in order of their names
+	Borrows []Borrow      // in the order in which they are to be taken
+	Header  []byte        // of the omap
 
 	Omap  []objstore.KV // in order
 	Bytes extent.Set    // that Data has, one after the other
@@ -92,7 +91,6 @@ func (p *Push) Encode(e *wire.Encoder) {
 	p.At.encode(e)
 	p.Next.encode(e)
 	encodeKVs(e, p.Attrs)
-	wire.EncodeSlice(e, p.Snaps, func(s object.SnapID) { e.U64(uint64(s)) })
 	wire.EncodeSlice(e, p.Borrows, func(b Borrow) { e.U64(uint64(b.From)); b.Bytes.Encode(e) })
 	e.Blob(p.Header)
 	encodeKVs(e, p.Omap)
@@ -109,7 +107,6 @@ func (p *Push) Decode(d *wire.Decoder) {
 	p.At.decode(d)
 	p.Next.decode(d)
 	p.Attrs = decodeKVs(d)
-	p.Snaps = wire.DecodeSlice(d, 8, func() object.SnapID { return object.SnapID(d.U64()) })
 	p.Borrows = wire.DecodeSlice(d, 12, func() (b Borrow) {
 		b.From = object.SnapID(d.U64())
 		b.Bytes.Decode(d)
@@ -146,7 +143,7 @@ func (p *Push) check() error {
 		return bad("it is no object of clients")
 	case p.Size > objstore.MaxObjectSize:
 		return bad("its size is %d", p.Size)
-	case p.At.Begun && len(p.Attrs)+len(p.Snaps)+len(p.Borrows)+len(p.Header) > 0:
+	case p.At.Begun && len(p.Attrs)+len(p.Borrows)+len(p.Header) > 0:
 		return bad("a later piece with attributes")
 	case p.At.Done || !p.Next.Begun || p.Next.Data < p.At.Data || p.At.OmapDone && !p.Next.OmapDone || p.Next.Done && !p.Next.OmapDone:
 		return bad("goes from %+v to %+v", p.At, p.Next)

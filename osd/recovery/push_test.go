@@ -363,7 +363,7 @@ func TestWhatCannotBeReadIsNotSent(t *testing.T) {
 
 func FuzzPush(f *testing.F) {
 	p := &Push{Object: obj("o").At(4), Version: object.Version{Epoch: 3, Version: 9}, Size: 100, Next: Cursor{Begun: true, OmapDone: true, Omap: "k\x00", Data: 40},
-		Attrs: []objstore.KV{{Key: "oi", Value: []byte("x")}}, Snaps: []object.SnapID{4, 2}, Borrows: []Borrow{{object.NoSnap, extent.Of(50, 10)}},
+		Attrs: []objstore.KV{{Key: "oi", Value: []byte("x")}}, Borrows: []Borrow{{object.NoSnap, extent.Of(50, 10)}},
 		Header: []byte("h"), Omap: []objstore.KV{{Key: "k", Value: []byte("v")}}, Bytes: extent.Set{{Off: 3, End: 5}, {Off: 9, End: 12}}}
 	f.Add(wire.Marshal(p), []byte("abcde"))
 	f.Fuzz(func(t *testing.T, raw, data []byte) {
@@ -377,7 +377,7 @@ func FuzzPush(f *testing.F) {
 		}
 		// What passes is a sound transaction, whatever it says.
 		txn := new(objstore.Txn)
-		in := Incoming{p.Object, p.Version, nil, p.Size, p.At}
+		in := Incoming{p.Object, p.Version, p.Size, p.At}
 		if _, err := in.Apply(coll, &p, txn); err != nil {
 			return
 		}

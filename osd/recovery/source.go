@@ -29,7 +29,6 @@ type Source struct {
 	// What travels, and what is taken from other versions; see [Lineage.Plan].
 	Bytes   extent.Set
 	Borrows []Borrow
-	Snaps   []object.SnapID // of a clone
 }
 
 // Next reads the piece that begins at a cursor. A piece has up to max bytes of
@@ -89,7 +88,7 @@ func (s *Source) begin(p *Push) error {
 	}
 	slices.SortFunc(p.Attrs, func(a, b objstore.KV) int { return strings.Compare(a.Key, b.Key) })
 	p.Header, err = s.Store.OmapHeader(s.Coll, s.Object)
-	p.Snaps, p.Borrows = s.Snaps, s.Borrows
+	p.Borrows = s.Borrows
 	return err
 }
 
