@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pulpo-storage/pulpo/internal/binary"
 	"github.com/pulpo-storage/pulpo/object"
@@ -43,7 +42,7 @@ var recordCases = []struct {
 
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
-	l := open(t)
+	l := open(t, false)
 	for i := range 120 {
 		name := fmt.Sprintf("r%03d", i)
 		var op rados.WriteOp
@@ -58,11 +57,10 @@ func TestDamagedRecords(t *testing.T) {
 		if c.soak && !binary.Soaking() {
 			continue
 		}
-		_, acting, _ := l.group()
-		osd := acting[c.who]
+		osd := l.members()[c.who]
 		name := fmt.Sprint("osd.", osd)
 		dir := filepath.Join(l.Dir, name, "store")
-		l.StopDaemon(name)
+		l.stop(osd, l.StopDaemon)
 		c.damage(l, dir)
 		l.StartDaemon(name)
 		if c.scrub {
@@ -73,7 +71,7 @@ func TestDamagedRecords(t *testing.T) {
 		l.waitState("active+clean")
 		l.readRecords()
 		// What was left behind goes when the OSD starts again.
-		l.StopDaemon(name)
+		l.stop(osd, l.StopDaemon)
 		r, err := diskstore.Check(dir, diskstore.Options{}, true)
 		if err != nil || len(r.Findings) > 0 {
 			t.Fatalf("%s: store of %s: %+v, %v", c.name, name, r, err)
@@ -137,38 +135,43 @@ func (l *lab) flipTable(dir, what string, first ...bool) {
 	}
 }
 
-// spoil makes the first record of the group itself with a prefix mean nothing.
+// spoil makes the first record of the group itself with a prefix mean nothing, by
+// one byte.
 func (l *lab) spoil(dir, prefix string) {
 	l.t.Helper()
-	s, err := diskstore.Open(dir, diskstore.Options{})
-	if err != nil {
-		l.t.Fatal(err)
+	l.change(dir, func(s objstore.Store, c objstore.Coll, txn *objstore.Txn) {
+		key, value := "", []byte(nil)
+		err := s.OmapScan(c, l.meta(), prefix, func(k string, v []byte) bool { key, value = k, bytes.Clone(v); return false })
+		if err != nil || !strings.HasPrefix(key, prefix) {
+			l.t.Fatalf("key %q, %v", key, err)
+		}
+		txn.OmapSet(c, l.meta(), []objstore.KV{{Key: key, Value: flipped(value, needs)}})
+	})
+}
+
+// meta is the group's own object.
+func (l *lab) meta() object.ID {
+	return object.ID{Pool: l.pg.Pool, Hash: l.pg.Seed, Snap: object.NoSnap}
+}
+
+// needs is the byte of a record that says which version of a decoder it needs.
+const needs = 1
+
+// flipped changes a bit of one byte; at counts from the end if it is negative.
+func flipped(b []byte, at int) []byte {
+	if at < 0 {
+		at += len(b)
 	}
-	c, meta := objstore.PGColl(l.pg), object.ID{Pool: l.pg.Pool, Hash: l.pg.Seed, Snap: object.NoSnap}
-	key := ""
-	if err := s.OmapScan(c, meta, prefix, func(k string, _ []byte) bool { key = k; return false }); err != nil || !strings.HasPrefix(key, prefix) {
-		l.t.Fatalf("key %q, %v", key, err)
-	}
-	var txn objstore.Txn
-	txn.OmapSet(c, meta, []objstore.KV{{Key: key, Value: []byte("?")}})
-	if err := s.Submit(&txn, nil); err != nil {
-		l.t.Error(err)
-	}
-	if err := s.Close(); err != nil {
-		l.t.Error(err)
-	}
+	b = bytes.Clone(b)
+	b[at] ^= 0x80
+	return b
 }
 
 // waitLog waits until the cluster's log says something.
 func (l *lab) waitLog(text string) {
 	l.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+	l.wait(fmt.Sprintf("somebody says %q", text), func() (string, bool) {
 		b := l.command(rados.ToMons(), map[string]any{"prefix": "log last", "num": 200})
-		if bytes.Contains(b, []byte(text)) {
-			return
-		}
-		if time.Now().After(deadline) {
-			l.t.Fatalf("nobody says %q:\n%s", text, b)
-		}
-	}
+		return string(b), bytes.Contains(b, []byte(text))
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/internal/binary"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
 	"github.com/pulpo-storage/pulpo/objstore/diskstore"
@@ -36,18 +38,32 @@ type lab struct {
 	data map[string][]byte
 }
 
-func open(t *testing.T) *lab {
+// start starts the cluster with an empty pool; its daemons are processes of their
+// own if that is wanted, or if there is time.
+func start(t *testing.T, processes bool) *lab {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	t.Cleanup(cancel)
-	l := &lab{Cluster: pulpotest.Start(t, pulpotest.Options{OSDs: 3}), t: t, ctx: ctx, data: map[string][]byte{}}
+	l := &lab{Cluster: pulpotest.Start(t, pulpotest.Options{OSDs: 3, Processes: processes || binary.Soaking()}), t: t, ctx: ctx, data: map[string][]byte{}}
 	l.command(rados.ToMons(), map[string]any{"prefix": "osd crush rule create-replicated", "name": "spread", "root": "default", "type": "osd"})
-	l.command(rados.ToMons(), map[string]any{"prefix": "osd pool create", "pool": "data", "pg_num": 1, "pool_type": "replicated", "rule": "spread", "size": 3})
-	l.command(rados.ToMons(), map[string]any{"prefix": "osd pool application enable", "pool": "data", "app": "test"})
 	// A copy that is away for a moment is not missed.
 	l.command(rados.ToMons(), map[string]any{"prefix": "osd set", "key": "noout"})
-	l.pool = l.Pool("data")
-	l.pg = object.SPG{PG: object.PG{Pool: l.pool.ID()}, Shard: object.NoShard}
+	l.make("data")
 	l.waitState("active+clean")
+	return l
+}
+
+// make makes a pool of one group, and has the lab look at that.
+func (l *lab) make(pool string) {
+	l.t.Helper()
+	l.command(rados.ToMons(), map[string]any{"prefix": "osd pool create", "pool": pool, "pg_num": 1, "pool_type": "replicated", "rule": "spread", "size": 3})
+	l.command(rados.ToMons(), map[string]any{"prefix": "osd pool application enable", "pool": pool, "app": "test"})
+	l.pool = l.Pool(pool)
+	l.pg = object.SPG{PG: object.PG{Pool: l.pool.ID()}, Shard: object.NoShard}
+}
+
+func open(t *testing.T, processes bool) *lab {
+	l := start(t, processes)
+	ctx := l.ctx
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 8 {
 		name, b := fmt.Sprint("o", i), make([]byte, 50000)
@@ -75,84 +91,115 @@ func (l *lab) command(to rados.Target, cmd map[string]any) []byte {
 	return r.Data
 }
 
-// group is the state of the group, its members, and when it was scrubbed.
+// group is the state of the group, its members, and when it was scrubbed, as its
+// primary says; without one there are no members.
 func (l *lab) group() (state string, acting []int, scrubbed string) {
 	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.ctx, 2*time.Second)
+	defer cancel()
+	id := l.pg.PG.String()
+	r, err := l.Client.Command(ctx, rados.ToPG(id), map[string]any{"prefix": "query", "pgid": id, "format": "json"}, nil)
+	if err != nil {
+		return err.Error(), nil, ""
+	}
 	var out struct {
-		Stats []struct {
-			PGID     string `json:"pgid"`
-			State    string `json:"state"`
-			Acting   []int  `json:"acting"`
-			Scrubbed string `json:"last_deep_scrub_stamp"`
-		} `json:"pg_stats"`
-	}
-	b := l.command(rados.ToMgr(), map[string]any{"prefix": "pg ls"})
-	if err := json.Unmarshal(b, &out); err != nil {
-		l.t.Fatalf("%s: %v", b, err)
-	}
-	for _, g := range out.Stats {
-		if g.PGID == l.pg.PG.String() {
-			return g.State, g.Acting, g.Scrubbed
+		State  string
+		Acting []int
+		Info   struct {
+			Stats struct {
+				Scrubbed string `json:"last_deep_scrub_stamp"`
+			}
 		}
 	}
-	return "", nil, ""
+	if err := json.Unmarshal(r.Data, &out); err != nil {
+		l.t.Fatalf("%s: %v", r.Data, err)
+	}
+	return out.State, out.Acting, out.Info.Stats.Scrubbed
 }
 
-func (l *lab) waitState(want string) {
+// members are the members of the group, which are three in the end.
+func (l *lab) members() []int {
 	l.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
-		state, acting, _ := l.group()
-		if state == want && len(acting) == 3 {
+	var acting []int
+	l.wait("the group has three members", func() (state string, ok bool) {
+		state, acting, _ = l.group()
+		return state, len(acting) == 3
+	})
+	return acting
+}
+
+// wait waits for what becomes true.
+func (l *lab) wait(what string, ok func() (now string, ok bool)) {
+	l.t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		now, done := ok()
+		if done {
 			return
 		}
 		if time.Now().After(deadline) {
-			l.t.Fatalf("the group is %s, acting %v; want %s", state, acting, want)
+			l.t.Fatalf("%s: not within %v, %s", what, patience, now)
 		}
 	}
 }
 
-// scrub has the group deep scrubbed, and waits until the monitors know.
+// waitState waits until the group is in one of some states, with all three members.
+func (l *lab) waitState(want ...string) {
+	l.t.Helper()
+	l.wait("the group is "+strings.Join(want, " or "), func() (string, bool) {
+		state, acting, _ := l.group()
+		return fmt.Sprintf("it is %s, acting %v", state, acting), slices.Contains(want, state) && len(acting) == 3
+	})
+}
+
+// scrub has the group deep scrubbed to the end.
 func (l *lab) scrub() {
 	l.t.Helper()
-	_, _, before := l.group()
+	var before string
+	l.wait("the primary answers", func() (state string, ok bool) {
+		state, _, before = l.group()
+		return state, before != ""
+	})
 	l.command(rados.ToMgr(), map[string]any{"prefix": "pg deep-scrub", "pgid": l.pg.PG.String()})
-	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+	l.wait("the scrub ends", func() (string, bool) {
 		state, _, at := l.group()
-		if at != before && !strings.Contains(state, "scrubbing") {
-			return
-		}
-		if time.Now().After(deadline) {
-			l.t.Fatalf("the group is %s and was scrubbed at %s", state, at)
-		}
-	}
+		return fmt.Sprintf("the group is %s and was scrubbed at %s", state, at), at != "" && at != before && !strings.Contains(state, "scrubbing")
+	})
 }
 
-// complaints are the codes of the health checks, in order.
-func (l *lab) complaints() (codes []string) {
+// waitComplaints waits until these are the codes of the health checks.
+func (l *lab) waitComplaints(want ...string) {
 	l.t.Helper()
-	var out struct {
-		Checks map[string]any `json:"checks"`
-	}
-	if err := json.Unmarshal(l.command(rados.ToMons(), map[string]any{"prefix": "health"}), &out); err != nil {
-		l.t.Fatal(err)
-	}
-	for code := range out.Checks {
-		if code != "OSDMAP_FLAGS" {
-			codes = append(codes, code)
+	l.wait(fmt.Sprintf("health complains of %v", want), func() (string, bool) {
+		var out struct {
+			Checks map[string]any `json:"checks"`
 		}
-	}
-	slices.Sort(codes)
-	return codes
+		if err := json.Unmarshal(l.command(rados.ToMons(), map[string]any{"prefix": "health"}), &out); err != nil {
+			l.t.Fatal(err)
+		}
+		delete(out.Checks, "OSDMAP_FLAGS")
+		codes := slices.Sorted(maps.Keys(out.Checks))
+		return fmt.Sprintf("but of %v", codes), slices.Equal(codes, want)
+	})
+}
+
+// stop ends an OSD by some means and waits until the others go on without it.
+func (l *lab) stop(osd int, how func(name string)) {
+	l.t.Helper()
+	how(fmt.Sprint("osd.", osd))
+	l.wait(fmt.Sprintf("the group goes on without osd.%d", osd), func() (string, bool) {
+		state, acting, _ := l.group()
+		return fmt.Sprintf("it is %s, acting %v", state, acting), len(acting) > 0 && !slices.Contains(acting, osd)
+	})
 }
 
 // away does something to the disk of an OSD while it does not run.
 func (l *lab) away(osd int, do func(dir string)) {
 	l.t.Helper()
 	name := fmt.Sprint("osd.", osd)
-	l.StopDaemon(name)
+	l.stop(osd, l.StopDaemon)
 	do(filepath.Join(l.Dir, name, "store"))
 	l.StartDaemon(name)
-	l.waitState("active+clean")
+	l.waitState("active+clean", "active+clean+inconsistent")
 }
 
 // flip changes one byte of the blocks that hold some data.
@@ -185,14 +232,14 @@ func (l *lab) flip(dir string, data []byte) {
 }
 
 // change submits a transaction to the store of an OSD that does not run.
-func (l *lab) change(dir string, do func(c objstore.Coll, txn *objstore.Txn)) {
+func (l *lab) change(dir string, do func(s objstore.Store, c objstore.Coll, txn *objstore.Txn)) {
 	l.t.Helper()
 	s, err := diskstore.Open(dir, diskstore.Options{})
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	txn := new(objstore.Txn)
-	do(objstore.PGColl(l.pg), txn)
+	do(s, objstore.PGColl(l.pg), txn)
 	if err := s.Submit(txn, nil); err != nil {
 		l.t.Error(err)
 	}
@@ -203,38 +250,11 @@ func (l *lab) change(dir string, do func(c objstore.Coll, txn *objstore.Txn)) {
 
 func (l *lab) id(name string) object.ID { return object.New(l.pg.Pool, "", "", name) }
 
-// What is damaged on a replica is found by a scrub, and healed by a repair.
-func TestDamagedReplica(t *testing.T) {
-	t.Parallel()
-	l := open(t)
-	_, acting, _ := l.group()
-	l.away(acting[2], func(dir string) {
-		l.flip(dir, l.data["o0"])
-		l.change(dir, func(c objstore.Coll, txn *objstore.Txn) {
-			txn.OmapSet(c, l.id("o1"), []objstore.KV{{Key: "k", Value: []byte("?")}})
-			txn.SetAttr(c, l.id("o2"), "_a", []byte("?"))
-			txn.SetAttr(c, l.id("o3"), "oi", []byte("?"))
-			txn.Truncate(c, l.id("o4"), 4096)
-			txn.Remove(c, l.id("o5"))
-		})
-	})
-	l.scrub()
-	l.waitState("active+clean+inconsistent")
-	if got := l.complaints(); !slices.Equal(got, []string{"OSD_SCRUB_ERRORS", "PG_DAMAGED"}) {
-		t.Errorf("health complains of %v", got)
-	}
-	l.command(rados.ToMgr(), map[string]any{"prefix": "pg repair", "pgid": l.pg.PG.String()})
-	l.waitState("active+clean")
-	l.scrub()
-	l.waitState("active+clean")
-	l.intact()
-}
-
 // What is damaged on the primary is healed by whoever reads it, or writes into it.
 func TestDamagedPrimary(t *testing.T) {
 	t.Parallel()
-	l := open(t)
-	_, acting, _ := l.group()
+	l := open(t, false)
+	acting := l.members()
 	l.away(acting[0], func(dir string) {
 		l.flip(dir, l.data["o0"])
 		l.flip(dir, l.data["o1"])
@@ -263,7 +283,5 @@ func (l *lab) intact() {
 			l.t.Errorf("%s: omap %q, %v", name, got, err)
 		}
 	}
-	if got := l.complaints(); len(got) > 0 {
-		l.t.Errorf("health complains of %v", got)
-	}
+	l.waitComplaints()
 }
