@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -65,8 +66,18 @@ func (d realDir) Lock(name string) (io.Closer, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", d.name(name), err)
 	}
-	return f, nil
+	return heldFile{f}, nil
 }
+
+// heldFile is a locked file.
+type heldFile struct{ *os.File }
+
+func (f heldFile) Close() error { return Unlock(f.File) }
+
+// Unlock closes a file that was locked by flock. To close it alone would not do: a
+// child that this process is about to start has the file open too, and with it the
+// lock, until it runs its program.
+func Unlock(f *os.File) error { return errors.Join(unlockFile(f), f.Close()) }
 
 func (d realDir) Space() (total, free uint64, err error) { return space(string(d)) }
 

@@ -44,6 +44,10 @@ func lockFile(f *os.File) error {
 	return os.NewSyscallError("flock", err)
 }
 
+func unlockFile(f *os.File) error {
+	return os.NewSyscallError("flock", unix.Flock(int(f.Fd()), unix.LOCK_UN))
+}
+
 func space(path string) (total, free uint64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(path, &st); err != nil {

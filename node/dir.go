@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/pulpo-storage/pulpo/disk"
 	"github.com/pulpo-storage/pulpo/entity"
 )
 
@@ -132,13 +133,12 @@ func lockPath(path string) (*os.File, error) {
 		}
 		return nil, err
 	}
-	if err := f.Truncate(0); err != nil {
-		f.Close()
-		return nil, err
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
 	}
-	if _, err := fmt.Fprintf(f, "%d\n", os.Getpid()); err != nil {
-		f.Close()
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, disk.Unlock(f))
 	}
 	return f, nil
 }
@@ -161,11 +161,11 @@ func lockedBy(path string) (int, error) {
 		}
 		return 0, err
 	}
-	defer f.Close()
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 	if err == nil {
-		return 0, nil
+		return 0, disk.Unlock(f)
 	}
+	defer f.Close()
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return 0, err
 	}
@@ -186,7 +186,7 @@ func (d *Dir) Close() error {
 	if d.lock == nil {
 		return nil
 	}
-	return d.lock.Close()
+	return disk.Unlock(d.lock)
 }
 
 // Join returns a path in the directory.

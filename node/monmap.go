@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/pulpo-storage/pulpo/disk"
 	"github.com/pulpo-storage/pulpo/entity"
 	"github.com/pulpo-storage/pulpo/monmap"
 )
@@ -108,7 +109,7 @@ func (s *site) keep(m *monmap.Map) error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
+	defer disk.Unlock(lock)
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return err
 	}
