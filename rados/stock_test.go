@@ -82,7 +82,9 @@ func testWatchWithStockClient(t *testing.T, on cluster) {
 	p, ctx := on.open(t)
 	must(t, p.WriteFull(ctx, "o", nil))
 	theirs := on.librados(t, p)
-	theirs.do("def hear(notify, notifier, watch, data): say('hears', data.decode()); return 'stock heard ' + data.decode()")
+	// A watch that has to connect again is told again.
+	theirs.do("heard = set()")
+	theirs.do("def hear(notify, notifier, watch, data): data in heard or say('hears', data.decode()); heard.add(data); return 'stock heard ' + data.decode()")
 	theirs.do("watch = io.watch('o', hear)")
 	r, err := p.Notify(ctx, "o", []byte("ours"), 0)
 	if err != nil || len(r.Replies) != 1 || string(r.Replies[0].Payload) != "stock heard ours" {

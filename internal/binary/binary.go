@@ -31,8 +31,8 @@ import (
 // timeout bounds one command, upTimeout a start of a cluster: one that takes
 // longer has failed, whatever it would say later.
 const (
-	timeout   = 2 * time.Minute
-	upTimeout = 30 * time.Second
+	timeout   = 5 * time.Minute
+	upTimeout = 2 * time.Minute
 )
 
 var built struct {

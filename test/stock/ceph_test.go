@@ -31,7 +31,7 @@ type cephLine struct {
 }
 
 func runCeph(ctx context.Context, conf, dir, path, name string) ([]cephLine, error) {
-	ctx, cancel := context.WithTimeout(ctx, 12*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 18*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "/usr/bin/python3", filepath.Join(testdata, "cephcli.py"), path, name)
 	cmd.Dir = dir

@@ -121,12 +121,12 @@ def main():
         only_code = command.startswith("~")
         command = command.lstrip("~ ")
         if command.startswith("!"):
-            r = subprocess.run(["timeout", "60", "bash", "-c", command[1:]], capture_output=True, text=True)
+            r = subprocess.run(["timeout", "300", "bash", "-c", command[1:]], capture_output=True, text=True)
             out, err, code = r.stdout, r.stderr, r.returncode
         else:
             command, _, expression = command.partition(" => ")
             sys.stdout.flush()
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while True:
                 out, err, code = ceph(cli, shlex.split(command))
                 if code != errno.EAGAIN or time.monotonic() > deadline:
