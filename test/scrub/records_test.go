@@ -42,6 +42,19 @@ var recordCases = []struct {
 
 func TestDamagedRecords(t *testing.T) {
 	t.Parallel()
+	damagedRecords(t)
+}
+
+// TestDamagedRecordsSoak damages all of them, in processes.
+func TestDamagedRecordsSoak(t *testing.T) {
+	t.Parallel()
+	if !binary.Soaking() {
+		t.Skip("PULPO_SOAK_ROUNDS is not set")
+	}
+	damagedRecords(t)
+}
+
+func damagedRecords(t *testing.T) {
 	l := open(t, false)
 	for i := range 120 {
 		name := fmt.Sprintf("r%03d", i)
@@ -60,7 +73,7 @@ func TestDamagedRecords(t *testing.T) {
 		osd := l.members()[c.who]
 		name := fmt.Sprint("osd.", osd)
 		dir := filepath.Join(l.Dir, name, "store")
-		l.stop(osd, l.StopDaemon)
+		l.stop(osd)
 		c.damage(l, dir)
 		l.StartDaemon(name)
 		if c.scrub {
@@ -71,7 +84,7 @@ func TestDamagedRecords(t *testing.T) {
 		l.waitState("active+clean")
 		l.readRecords()
 		// What was left behind goes when the OSD starts again.
-		l.stop(osd, l.StopDaemon)
+		l.stop(osd)
 		r, err := diskstore.Check(dir, diskstore.Options{}, true)
 		if err != nil || len(r.Findings) > 0 {
 			t.Fatalf("%s: store of %s: %+v, %v", c.name, name, r, err)

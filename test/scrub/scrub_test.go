@@ -182,13 +182,18 @@ func (l *lab) waitComplaints(want ...string) {
 	})
 }
 
-// stop ends an OSD by some means and waits until the others go on without it.
-func (l *lab) stop(osd int, how func(name string)) {
+// stop stops an OSD and waits until the group goes on without it.
+func (l *lab) stop(osd int) {
 	l.t.Helper()
-	how(fmt.Sprint("osd.", osd))
+	l.StopDaemon(fmt.Sprint("osd.", osd))
+	l.without(osd)
+}
+
+func (l *lab) without(osd int) {
+	l.t.Helper()
 	l.wait(fmt.Sprintf("the group goes on without osd.%d", osd), func() (string, bool) {
 		state, acting, _ := l.group()
-		return fmt.Sprintf("it is %s, acting %v", state, acting), len(acting) > 0 && !slices.Contains(acting, osd)
+		return fmt.Sprintf("it is %s, acting %v", state, acting), strings.HasPrefix(state, "active") && !slices.Contains(acting, osd)
 	})
 }
 
@@ -196,7 +201,7 @@ func (l *lab) stop(osd int, how func(name string)) {
 func (l *lab) away(osd int, do func(dir string)) {
 	l.t.Helper()
 	name := fmt.Sprint("osd.", osd)
-	l.stop(osd, l.StopDaemon)
+	l.stop(osd)
 	do(filepath.Join(l.Dir, name, "store"))
 	l.StartDaemon(name)
 	l.waitState("active+clean", "active+clean+inconsistent")
