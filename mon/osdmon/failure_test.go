@@ -313,6 +313,37 @@ func TestPGTempMessage(t *testing.T) {
 	}
 }
 
+// Another member than CRUSH has it leads a group as long as that says anything: a
+// stock client can end it only so, since it takes -1 for no number of an OSD.
+func TestPrimaryTempGoes(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(c *cluster, up []int32){
+		"the first of up again": func(c *cluster, up []int32) { c.Run("osd primary-temp", "pgid", "1.0", "id", int64(up[0])) },
+		"by affinity":           func(c *cluster, up []int32) { c.Run("osd primary-affinity", "id", int64(up[0]), "weight", 0.0) },
+		"down":                  func(c *cluster, up []int32) { c.Run("osd down", "ids", []string{fmt.Sprint(up[1])}) },
+		"no pool": func(c *cluster, _ []int32) {
+			c.Run("osd pool rm", "pool", "a", "pool2", "a", "yes_i_really_really_mean_it", true)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t)
+			c.Options["mon_allow_pool_delete"] = "true"
+			c.hosts(6)
+			c.Run("osd pool create", "pool", "a", "size", 2)
+			pg := object.PG{Pool: 1}
+			up := c.Map().PGToUpActing(pg).Up
+			c.Run("osd primary-temp", "pgid", "1.0", "id", int64(up[1]))
+			if at := c.Map().PGToUpActing(pg); at.ActingPrimary != up[1] || at.UpPrimary != up[0] {
+				t.Fatalf("up primary %d, acting %d", at.UpPrimary, at.ActingPrimary)
+			}
+			if end(c, up); len(c.Map().PrimaryTemp) > 0 {
+				t.Errorf("primary_temp %v, group %+v", c.Map().PrimaryTemp, c.Map().PGToUpActing(pg))
+			}
+		})
+	}
+}
+
 // One OSD with nobody to report it is down when its session has been gone for the
 // grace; one with witnesses enough is left to them.
 func TestNoSession(t *testing.T) {

@@ -62,7 +62,7 @@ func (s *Service) raiseUpThru(osd int32, epoch uint32) {
 
 // cleanTemps removes the temporary mappings that mean nothing any more: of groups
 // that are gone, to nobody who is up, to more OSDs than the pool has replicas,
-// or to just where CRUSH has the group.
+// or to just where CRUSH has the group, or who leads it anyhow (OSDMap::clean_temps).
 func (s *Service) cleanTemps() {
 	if len(s.cur.PGTemp)+len(s.cur.PrimaryTemp)+len(s.p.inc.NewPGTemp)+len(s.p.inc.NewPrimaryTemp) == 0 {
 		return
@@ -77,7 +77,8 @@ func (s *Service) cleanTemps() {
 	dropPrimary := map[object.PG]bool{}
 	for pg, osd := range v.PrimaryTemp {
 		p := v.Pools[pg.Pool]
-		dropPrimary[pg] = p == nil || pg.Seed >= p.PGNum || !v.IsUp(osd)
+		at := v.PGToUpActing(pg)
+		dropPrimary[pg] = p == nil || pg.Seed >= p.PGNum || !v.IsUp(osd) || at.ActingPrimary == at.UpPrimary
 	}
 	for pg, gone := range drop {
 		if gone {
