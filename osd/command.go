@@ -46,6 +46,8 @@ func commands() *admin.Table[func(c *call)] {
 	t.Add("dump_historic_ops_by_duration"+filter, "show slowest recent ops, sorted by duration", (*call).historicOps)
 	t.Add("dump_historic_slow_ops"+filter, "show slowest recent ops", (*call).historicOps)
 	t.Add("dump_watchers", "show clients which have active watches, and on which objects", (*call).watchers)
+	t.Add("dump_scrubs", "print scheduled scrubs", (*call).dumpScrubs)
+	t.Add("dump_scrub_reservations", "show scrub reservations", (*call).scrubReservations)
 	t.Add("dump_recovery_reservations", "show recovery reservations", (*call).dumpPlaces)
 	t.Add("dump_blocklist", "dump blocklisted clients and times", (*call).blocklist)
 	t.Add("dump_pgstate_history", "show recent state history", (*call).stateHistory)

@@ -26,6 +26,8 @@ func groupCommands(t *admin.Table[func(c *call)]) {
 			"list unfound objects on this pg, perhaps starting at an offset given in JSON", (*call).listUnfound},
 		{"mark_unfound_lost", " name=mulcmd,type=CephChoices,strings=revert|delete",
 			"mark all unfound objects in this pg as lost, either removing or reverting to a prior version if one is available", (*call).markUnfoundLost},
+		{"scrub", " name=time,type=CephInt,req=false", "Trigger a scheduled scrub ", func(c *call) { c.scrubGroup(false) }},
+		{"deep_scrub", " name=time,type=CephInt,req=false", "Trigger a scheduled deep scrub ", func(c *call) { c.scrubGroup(true) }},
 	} {
 		pgid := " name=pgid,type=CephPgid,req=false"
 		if cmd.name == "query" {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pulpo-storage/pulpo/errno"
 	"github.com/pulpo-storage/pulpo/msg"
 	"github.com/pulpo-storage/pulpo/object"
 	"github.com/pulpo-storage/pulpo/objstore"
@@ -68,10 +69,13 @@ type Halt struct{}
 type Ask struct {
 	ID    uint64
 	About About
-	PG    object.SPG // AboutPG, AboutLost
+	PG    object.SPG // AboutPG, AboutLost, AboutOverdue
 	// AboutLost: prior versions are good enough.
 	Revert bool
 	All    bool // AboutStats: also of groups that have not changed
+	// AboutOverdue: since when a scrub is to seem due, and of which kind.
+	Ago  time.Duration
+	Deep bool
 }
 
 // About is what a question is about.
@@ -84,6 +88,8 @@ const (
 	AboutLost                  // one group, which is to give up its unfound objects
 	AboutWatchers              // who watches what
 	AboutStates                // which states groups went through
+	AboutScrubs                // when groups are to be scrubbed
+	AboutOverdue               // one group, of which a scrub is to be due
 )
 
 // Answer is what a shard knows.
@@ -113,14 +119,20 @@ type Answer struct {
 	PG *pg.Query // nil: it has no such group
 
 	// AboutLost.
-	Lost    int // objects that were given up
-	Refusal *pg.Refusal
+	Lost    int         // objects that were given up
+	Refusal *pg.Refusal // also AboutOverdue
 
 	// AboutWatchers.
 	Watchers []pg.Watcher
 
 	// AboutStates.
 	States []pg.StateHistory
+
+	// AboutScrubs.
+	Scrubs []pg.ScrubJob
+
+	// AboutOverdue: when the last scrub seems to have been.
+	Stamp time.Time
 }
 
 // ShardReady is what a shard decided.
@@ -777,6 +789,22 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 			a.Lost, a.Refusal = p.GiveUp(now, in.Revert)
 			s.wake(p)
 			a.PG = p.Query()
+		}
+	case AboutOverdue:
+		if p := s.groups[in.PG]; p != nil {
+			if stamp, ok := p.Overdue(now, in.Deep, in.Ago); ok {
+				a.Stamp = stamp
+			} else {
+				a.Refusal = &pg.Refusal{Errno: errno.EAGAIN, Words: fmt.Sprintf("not primary for pgid %v", in.PG.PG)}
+			}
+			s.wake(p)
+			a.PG = p.Query()
+		}
+	case AboutScrubs:
+		for _, id := range s.ids() {
+			if j, ok := s.groups[id].ScrubJob(); ok {
+				a.Scrubs = append(a.Scrubs, j)
+			}
 		}
 	case AboutWatchers:
 		for _, id := range s.ids() {

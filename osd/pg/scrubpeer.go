@@ -76,7 +76,7 @@ func (p *PG) scrubMessage(now time.Time, m *FromPeer) error {
 	s := &p.scrub.serving
 	switch kind {
 	case PeerScrubReserve:
-		s.slot = s.slot || p.env.scrubSlots().Take()
+		s.slot = s.slot || p.env.scrubSlots().Lend()
 		s.builder = nil
 		if s.slot {
 			p.tell(b.From, PeerScrubGrant, nil)
@@ -118,7 +118,7 @@ func (p *PG) scrubMessage(now time.Time, m *FromPeer) error {
 func (p *PG) stopServing() {
 	s := &p.scrub.serving
 	if s.slot {
-		p.env.scrubSlots().Free()
+		p.env.scrubSlots().Return()
 	}
 	*s = scrubServing{}
 }
