@@ -42,16 +42,16 @@ func (o *Option) Dump(f *jsonfmt.Formatter) {
 		f.Str("long_desc", "")
 		o.value(f, "default", o.Default)
 		o.value(f, "daemon_default", o.DaemonDefault)
-		f.Strs("tags", nil)
-		f.Strs("services", o.Services)
-		f.Strs("see_also", nil)
+		f.Strs("tags", "item", nil)
+		f.Strs("services", "item", o.Services)
+		f.Strs("see_also", "item", nil)
 		if o.Type == Str {
-			f.Strs("enum_values", o.Enum)
+			f.Strs("enum_values", "item", o.Enum)
 		}
 		o.value(f, "min", o.Min)
 		o.value(f, "max", o.Max)
 		f.Bool("can_update_at_runtime", o.Runtime)
-		f.Strs("flags", o.Flags)
+		f.Strs("flags", "item", o.Flags)
 	})
 }
 

@@ -7,7 +7,7 @@ func (f *Formatter) AddrVec(name string, v entity.AddrVec) {
 	f.OpenObject(name)
 	f.OpenArray("addrvec")
 	for _, a := range v {
-		f.OpenObject("")
+		f.OpenObject("addr")
 		f.Addr(a)
 		f.Close()
 	}

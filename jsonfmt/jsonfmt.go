@@ -6,9 +6,9 @@
 // compare: it sorts maps, and it renders floats in their shortest form.
 //
 // A [Formatter] records a tree of sections; the same tree can be rendered in
-// both styles. Sections are closed by the caller; a field given inside an array
-// has its name dropped, so one dump function serves both as a field and as an
-// element.
+// both styles, and as XML, as Ceph's XMLFormatter does. Sections are closed by the caller; a field given inside an array
+// has its name dropped in JSON, so one dump function serves both as a field and as
+// an element; in XML it is the name of the element.
 //
 // No compatibility promise.
 package jsonfmt
@@ -18,7 +18,7 @@ import (
 	"strconv"
 )
 
-// node is one value. Leaves hold their rendered text.
+// node is one value. Leaves hold what they print.
 type node struct {
 	name string
 	text string
@@ -29,7 +29,8 @@ type node struct {
 type kind uint8
 
 const (
-	leaf kind = iota
+	leaf kind = iota // a number or a word
+	text             // a string
 	object
 	array
 )
@@ -85,7 +86,7 @@ func (f *Formatter) Array(name string, body func()) {
 
 // Str writes a string.
 func (f *Formatter) Str(name, v string) {
-	f.add(&node{name: name, text: Quote(v)})
+	f.add(&node{name: name, text: v, kind: text})
 }
 
 // Stringer writes what v prints as a string (Ceph's dump_stream).
@@ -111,16 +112,16 @@ func (f *Formatter) Bool(name string, v bool) {
 	f.add(&node{name: name, text: strconv.FormatBool(v)})
 }
 
-// Raw writes text as it is (dump_format_unquoted).
-func (f *Formatter) Raw(name, text string) {
-	f.add(&node{name: name, text: text})
+// Raw writes a value as it is (dump_format_unquoted).
+func (f *Formatter) Raw(name, v string) {
+	f.add(&node{name: name, text: v})
 }
 
-// Strs writes an array of strings.
-func (f *Formatter) Strs(name string, v []string) {
+// Strs writes an array of strings, which XML calls elem each.
+func (f *Formatter) Strs(name, elem string, v []string) {
 	f.OpenArray(name)
 	for _, s := range v {
-		f.Str("", s)
+		f.Str(elem, s)
 	}
 	f.Close()
 }
@@ -157,9 +158,7 @@ func (f *Formatter) JSON() string { return f.render(false) }
 func (f *Formatter) Pretty() string { return f.render(true) + "\n" }
 
 func (f *Formatter) render(pretty bool) string {
-	if len(f.open) > 0 {
-		panic("BUG: jsonfmt: rendered with " + f.open[len(f.open)-1].name + " still open")
-	}
+	f.checkClosed()
 	var b []byte
 	for _, n := range f.tops {
 		b = n.append(b, pretty, 0)
@@ -167,9 +166,18 @@ func (f *Formatter) render(pretty bool) string {
 	return string(b)
 }
 
+func (f *Formatter) checkClosed() {
+	if len(f.open) > 0 {
+		panic("BUG: jsonfmt: rendered with " + f.open[len(f.open)-1].name + " still open")
+	}
+}
+
 func (n *node) append(b []byte, pretty bool, depth int) []byte {
-	if n.kind == leaf {
+	switch n.kind {
+	case leaf:
 		return append(b, n.text...)
+	case text:
+		return append(b, Quote(n.text)...)
 	}
 	left, right := byte('{'), byte('}')
 	if n.kind == array {

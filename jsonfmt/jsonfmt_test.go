@@ -17,7 +17,7 @@ func sample() *Formatter {
 		f.Object("options", func() {})
 		f.Array("osds", func() {
 			f.Int("osd", 1)
-			f.Object("osd", func() { f.Strs("state", []string{"exists", "up"}) })
+			f.Object("osd", func() { f.Strs("state", "state", []string{"exists", "up"}) })
 		})
 		f.Array("pools", func() {})
 	})

@@ -280,7 +280,7 @@ func (m *Map) Dump(f *jsonfmt.Formatter) {
 			})
 		}
 	})
-	f.Strs("modules", m.Modules)
+	f.Strs("modules", "module", m.Modules)
 	dumpModules(f, m.AvailableModules)
 	f.Object("services", func() {
 		for _, k := range slices.Sorted(maps.Keys(m.Services)) {
@@ -289,7 +289,7 @@ func (m *Map) Dump(f *jsonfmt.Formatter) {
 	})
 	f.Object("always_on_modules", func() {
 		for _, r := range slices.Sorted(maps.Keys(m.AlwaysOnModules)) {
-			f.Strs(entity.Release(r).String(), m.AlwaysOnModules[r])
+			f.Strs(entity.Release(r).String(), "module", m.AlwaysOnModules[r])
 		}
 	})
 	f.Uint("last_failure_osd_epoch", uint64(m.LastFailureOSDEpoch))
@@ -325,11 +325,11 @@ func dumpModules(f *jsonfmt.Formatter, modules []*Module) {
 			f.Str("default_value", o.Default)
 			f.Str("min", o.Min)
 			f.Str("max", o.Max)
-			f.Strs("enum_allowed", o.Enum)
+			f.Strs("enum_allowed", "option", o.Enum)
 			f.Str("desc", o.Desc)
 			f.Str("long_desc", o.LongDesc)
-			f.Strs("tags", o.Tags)
-			f.Strs("see_also", o.SeeAlso)
+			f.Strs("tags", "tag", o.Tags)
+			f.Strs("see_also", "option", o.SeeAlso)
 			f.Close()
 		}
 		f.Close()

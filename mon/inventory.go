@@ -46,9 +46,9 @@ func (m *Mon) daemonMetadata(c *command.Call, typ entity.Type, arg string) comma
 	who := c.Str(arg)
 	if who == "" {
 		return c.Dump(func(f *jsonfmt.Formatter) {
-			f.Array("metadata", func() {
+			f.Array(typ.String()+"_metadata", func() {
 				for _, d := range all {
-					f.Object("daemon", func() { dumpDaemon(f, d) })
+					f.Object(typ.String(), func() { dumpDaemon(f, d) })
 				}
 			})
 		}).LineIf(typ == entity.Mon)
@@ -61,7 +61,7 @@ func (m *Mon) daemonMetadata(c *command.Call, typ entity.Type, arg string) comma
 		return command.Fail(errno.ENOENT, "%v.%s does not exist", typ, who)
 	}
 	return c.Dump(func(f *jsonfmt.Formatter) {
-		f.Object("metadata", func() {
+		f.Object(typ.String()+"_metadata", func() {
 			if typ == entity.Mon {
 				dumpMetadata(f, all[i]) // of which alone Ceph leaves out the name, when asked for one
 			} else {
@@ -137,9 +137,9 @@ func (m *Mon) nodeLs(c *command.Call) command.Reply {
 				f.Array(h, func() {
 					for _, id := range hosts[h] {
 						if _, err := strconv.Atoi(id); err == nil && typ == entity.OSD {
-							f.Raw("", id)
+							f.Raw(name, id)
 						} else {
-							f.Str("", id)
+							f.Str(name, id)
 						}
 					}
 				})

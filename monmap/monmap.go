@@ -309,8 +309,8 @@ func (m *Map) Dump(f *jsonfmt.Formatter) {
 	}
 	f.Str("removed_ranks: ", strings.Join(removed, ","))
 	f.Object("features", func() {
-		f.Strs("persistent", m.Persistent.Names())
-		f.Strs("optional", m.Optional.Names())
+		f.Strs("persistent", "bit_flag", m.Persistent.Names())
+		f.Strs("optional", "bit_flag", m.Optional.Names())
 	})
 	f.Array("mons", func() {
 		for rank, name := range m.Ranks {

@@ -104,8 +104,11 @@ func (c *call) fail(e errno.Errno, status string) {
 func (c *call) render(body func(f *jsonfmt.Formatter)) []byte {
 	var f jsonfmt.Formatter
 	body(&f)
-	if c.args.Str("format") == "json" {
+	switch format := c.args.Str("format"); format {
+	case "json":
 		return []byte(f.JSON())
+	case "xml", "xml-pretty":
+		return []byte(f.XML(c.prefix, format == "xml-pretty"))
 	}
 	return []byte(f.Pretty())
 }

@@ -21,7 +21,7 @@ func (m *Map) Dump(f *jsonfmt.Formatter) {
 	f.Str("last_in_change", jsonfmt.Time(m.LastInChange))
 	f.Str("flags", m.Flags.String())
 	f.Uint("flags_num", uint64(m.Flags))
-	f.Strs("flags_set", m.Flags.set())
+	f.Strs("flags_set", "flag", m.Flags.set())
 	f.Int("crush_version", int64(m.CrushVersion))
 	f.Float("full_ratio", float64(m.FullRatio))
 	f.Float("backfillfull_ratio", float64(m.BackfillfullRatio))
@@ -75,7 +75,7 @@ func (m *Map) Dump(f *jsonfmt.Formatter) {
 			if !ok {
 				name = strconv.Itoa(int(id))
 			}
-			f.Strs(name, m.CrushNodeFlags[id].Names())
+			f.Strs(name, "flag", m.CrushNodeFlags[id].Names())
 		}
 	})
 	f.Object("device_class_flags", func() {
@@ -84,7 +84,7 @@ func (m *Map) Dump(f *jsonfmt.Formatter) {
 			if !ok {
 				name = strconv.Itoa(int(id))
 			}
-			f.Strs(name, m.DeviceClassFlags[id].Names())
+			f.Strs(name, "flag", m.DeviceClassFlags[id].Names())
 		}
 	})
 	f.Object("stretch_mode", func() {
@@ -126,7 +126,7 @@ func (m *Map) DumpOSD(f *jsonfmt.Formatter, o int32) {
 	f.Str("cluster_addr", m.ClusterAddrs[o].LegacyString())
 	f.Str("heartbeat_back_addr", m.HBBackAddrs[o].LegacyString())
 	f.Str("heartbeat_front_addr", m.HBFrontAddrs[o].LegacyString())
-	f.Strs("state", m.State[o].Names())
+	f.Strs("state", "state", m.State[o].Names())
 }
 
 func b2i(b bool) int64 {

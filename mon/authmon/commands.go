@@ -35,7 +35,7 @@ func (m *Service) Commands(t *command.Table) {
 }
 
 func dumpEntity(f *jsonfmt.Formatter, name entity.AuthName, n cephx.Entity) {
-	f.Object("entity", func() {
+	f.Object("auth_entities", func() {
 		f.Str("entity", name.String())
 		f.Str("key", n.Key.Base64())
 		f.Object("caps", func() {

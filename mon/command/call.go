@@ -21,6 +21,8 @@ const (
 	Plain Format = iota
 	JSON
 	JSONPretty
+	XML
+	XMLPretty
 )
 
 // Caller is who gave a command.
@@ -82,7 +84,11 @@ func Parse(cmd []string) (*Call, error) {
 		c.Format = JSON
 	case "json-pretty":
 		c.Format = JSONPretty
-	case "xml", "xml-pretty", "table", "table-kv", "html", "html-pretty":
+	case "xml":
+		c.Format = XML
+	case "xml-pretty":
+		c.Format = XMLPretty
+	case "table", "table-kv", "html", "html-pretty":
 		return nil, fmt.Errorf("output format '%s' is not supported: %w", f, errno.EINVAL)
 	}
 	delete(c.args, "format")

@@ -49,12 +49,16 @@ func (c *Call) Dump(body func(f *jsonfmt.Formatter)) Reply {
 	return Reply{Output: []byte(c.Render(body))}
 }
 
-// Render renders a document in the caller's format (json-pretty for plain).
+// Render renders a document in the caller's format (json-pretty for plain). In XML
+// what the handler gave no name to is called like the command.
 func (c *Call) Render(body func(f *jsonfmt.Formatter)) string {
 	var f jsonfmt.Formatter
 	body(&f)
-	if c.Format == JSON {
+	switch c.Format {
+	case JSON:
 		return f.JSON()
+	case XML, XMLPretty:
+		return f.XML(c.Prefix, c.Format == XMLPretty)
 	}
 	return f.Pretty()
 }

@@ -151,7 +151,9 @@ func TestReply(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	c := New("x", map[string]any{"n": 1, "l": []string{"a"}})
-	body := func(f *jsonfmt.Formatter) { f.Object("o", func() { f.Int("n", c.Int("n")); f.Strs("l", c.Strs("l")) }) }
+	body := func(f *jsonfmt.Formatter) {
+		f.Object("o", func() { f.Int("n", c.Int("n")); f.Strs("l", "item", c.Strs("l")) })
+	}
 	text := func() string { return "plain\n" }
 	for _, k := range []struct {
 		f    Format

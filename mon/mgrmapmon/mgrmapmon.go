@@ -365,8 +365,8 @@ func (s *Service) stat(c *command.Call) command.Reply {
 func (s *Service) moduleLs(c *command.Call) command.Reply {
 	return c.Dump(func(f *jsonfmt.Formatter) {
 		f.Object("modules", func() {
-			f.Strs("always_on_modules", AlwaysOn)
-			f.Strs("enabled_modules", s.m.Modules)
+			f.Strs("always_on_modules", "module", AlwaysOn)
+			f.Strs("enabled_modules", "module", s.m.Modules)
 			f.Array("disabled_modules", func() {
 				for _, m := range modules {
 					if !slices.Contains(s.m.Modules, m.Name) {
@@ -469,7 +469,7 @@ func (s *Service) StatusDump(f *jsonfmt.Formatter, _ time.Time) {
 	f.Object("mgrmap", func() {
 		f.Bool("available", s.m.Available)
 		f.Int("num_standbys", int64(len(s.m.Standbys)))
-		f.Strs("modules", s.m.Modules)
+		f.Strs("modules", "module", s.m.Modules)
 		f.Object("services", func() {})
 	})
 	f.Object("servicemap", func() { s.DumpServices(f) })

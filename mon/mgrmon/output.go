@@ -24,13 +24,13 @@ func (s *Service) info(c *command.Call, body func(f *jsonfmt.Formatter)) string 
 }
 
 // answer succeeds with text, or a document as Ceph prints it where the part
-// inside was flushed first: a newline comes before the last brace.
+// inside was flushed first: a newline comes before what ends it.
 func (s *Service) answer(c *command.Call, plain func() string, body func(f *jsonfmt.Formatter)) command.Reply {
 	if c.Format == command.Plain {
 		return command.Text(plain())
 	}
 	doc := s.info(c, body)
-	last := strings.LastIndexByte(doc, '}')
+	last := max(strings.LastIndexByte(doc, '}'), strings.LastIndex(doc, "</"))
 	return command.Text(doc[:last] + "\n" + doc[last:])
 }
 

@@ -95,7 +95,7 @@ func (m *Service) stat(c *command.Call) command.Reply {
 			m.m.Epoch, len(m.m.Ranks), strings.Join(mons, ","), strings.Join(removed, ","), q.Epoch, rank, q.Leader,
 			strings.Join(ranks, ","), strings.Join(q.Names, ","))
 	}, func(f *jsonfmt.Formatter) {
-		f.Object("mon_stat", func() {
+		f.Object("monmap", func() {
 			f.Uint("epoch", uint64(m.m.Epoch))
 			f.Str("min_mon_release_name", m.m.MinMonRelease.String())
 			f.Int("num_mons", int64(len(m.m.Ranks)))
@@ -117,13 +117,13 @@ func (m *Service) age(q Quorum, now time.Time) int64 { return int64(now.Sub(q.Si
 
 func (m *Service) dumpQuorum(f *jsonfmt.Formatter, q Quorum) {
 	f.Array("quorum", func() { m.dumpRanks(f) })
-	f.Strs("quorum_names", q.Names)
+	f.Strs("quorum_names", "mon", q.Names)
 }
 
 func (m *Service) dumpFeatures(f *jsonfmt.Formatter) {
 	f.Object("features", func() {
 		f.Str("quorum_con", fmt.Sprint(m.host.Features()))
-		f.Strs("quorum_mon", m.m.Persistent.Names())
+		f.Strs("quorum_mon", "bit_flag", m.m.Persistent.Names())
 	})
 }
 
@@ -179,9 +179,9 @@ func (m *Service) DumpStatus(f *jsonfmt.Formatter, now time.Time) {
 		f.Int("quorum_age", m.age(q, now))
 		f.Object("features", func() {
 			f.Str("required_con", "2449958747317026820")
-			f.Strs("required_mon", m.m.Persistent.Names())
+			f.Strs("required_mon", "bit_flag", m.m.Persistent.Names())
 			f.Str("quorum_con", fmt.Sprint(m.host.Features()))
-			f.Strs("quorum_mon", m.m.Persistent.Names())
+			f.Strs("quorum_mon", "bit_flag", m.m.Persistent.Names())
 		})
 		f.Array("outside_quorum", func() {
 			for _, n := range m.without(q.Names) {

@@ -41,13 +41,13 @@ func (m *Service) featureLs(c *command.Call) command.Reply {
 	}, func(f *jsonfmt.Formatter) {
 		f.Object("features", func() {
 			f.Object("all", func() {
-				f.Strs("supported", all)
-				f.Strs("persistent", all)
+				f.Strs("supported", "bit_flag", all)
+				f.Strs("persistent", "bit_flag", all)
 			})
 			f.Object("monmap", func() {
-				f.Strs("persistent", on)
-				f.Strs("optional", optional)
-				f.Strs("required", required)
+				f.Strs("persistent", "bit_flag", on)
+				f.Strs("optional", "bit_flag", optional)
+				f.Strs("required", "bit_flag", required)
 			})
 		})
 	}).LineUnlessPlain(c)

@@ -116,9 +116,10 @@ func blockName(a entity.Addr) string {
 func (s *Service) cmdBlocklistLs(c *command.Call) command.Reply {
 	m := s.cur
 	lists := []struct {
+		list  string
 		field string
 		m     map[entity.Addr]time.Time
-	}{{"addr", m.Blocklist}, {"range", m.RangeBlocklist}}
+	}{{"blocklist", "addr", m.Blocklist}, {"range_blocklist", "range", m.RangeBlocklist}}
 	var out strings.Builder
 	for _, l := range lists {
 		addrs := slices.SortedFunc(maps.Keys(l.m), entity.Addr.Compare)
@@ -130,7 +131,7 @@ func (s *Service) cmdBlocklistLs(c *command.Call) command.Reply {
 		}
 		// Two documents, one after the other, as in Ceph.
 		out.WriteString(c.Render(func(f *jsonfmt.Formatter) {
-			f.Array("blocklist", func() {
+			f.Array(l.list, func() {
 				for _, a := range addrs {
 					f.Object("entry", func() {
 						f.Str(l.field, a.Legacy())

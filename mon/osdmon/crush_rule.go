@@ -25,7 +25,7 @@ func (s *Service) crushRuleCommands(t *command.Table) {
 	t.Write("osd crush rule rename", s.cmdRuleRename)
 }
 
-func (s *Service) showNames(c *command.Call, names []string) command.Reply {
+func (s *Service) showNames(c *command.Call, list, elem string, names []string) command.Reply {
 	plain := func() string {
 		out := ""
 		for _, n := range names {
@@ -33,7 +33,7 @@ func (s *Service) showNames(c *command.Call, names []string) command.Reply {
 		}
 		return out
 	}
-	return c.Either(plain, func(f *jsonfmt.Formatter) { f.Strs("rules", names) })
+	return c.Either(plain, func(f *jsonfmt.Formatter) { f.Strs(list, elem, names) })
 }
 
 func (s *Service) cmdRuleLs(c *command.Call) command.Reply {
@@ -44,7 +44,7 @@ func (s *Service) cmdRuleLs(c *command.Call) command.Reply {
 			names = append(names, m.RuleNames[int32(id)])
 		}
 	}
-	return s.showNames(c, names)
+	return s.showNames(c, "rules", "name", names)
 }
 
 func (s *Service) cmdRuleLsByClass(c *command.Call) command.Reply {
@@ -59,7 +59,7 @@ func (s *Service) cmdRuleLsByClass(c *command.Call) command.Reply {
 	for _, id := range m.RulesByClass(class) {
 		names = append(names, m.RuleNames[int32(id)])
 	}
-	return s.showNames(c, names)
+	return s.showNames(c, "rules", "name", names)
 }
 
 func (s *Service) cmdRuleDump(c *command.Call) command.Reply {

@@ -36,7 +36,7 @@ func (s *Service) cmdWeightSetLs(c *command.Call) command.Reply {
 			names = append(names, s.cur.PoolNames[key])
 		}
 	}
-	return s.showNames(c, names)
+	return s.showNames(c, "rules", "name", names)
 }
 
 // weightSetKey returns the key of the set that a command is about.

@@ -22,8 +22,8 @@ func (s *Service) metadataCommands(t *command.Table) {
 }
 
 func (s *Service) cmdMetadata(c *command.Call) command.Reply {
-	dump := func(f *jsonfmt.Formatter, o int32) {
-		f.Object("osd_metadata", func() {
+	dump := func(f *jsonfmt.Formatter, name string, o int32) {
+		f.Object(name, func() {
 			f.Uint("id", uint64(o))
 			kv := s.meta[o]
 			for _, k := range slices.Sorted(maps.Keys(kv)) {
@@ -35,7 +35,7 @@ func (s *Service) cmdMetadata(c *command.Call) command.Reply {
 		return c.Dump(func(f *jsonfmt.Formatter) {
 			f.Array("osd_metadata", func() {
 				for _, o := range existing(s.cur) {
-					dump(f, o)
+					dump(f, "osd", o)
 				}
 			})
 		})
@@ -47,7 +47,7 @@ func (s *Service) cmdMetadata(c *command.Call) command.Reply {
 	if s.meta[o] == nil {
 		return command.Fail(errno.ENOENT, "(2) No such file or directory")
 	}
-	return c.Dump(func(f *jsonfmt.Formatter) { dump(f, o) })
+	return c.Dump(func(f *jsonfmt.Formatter) { dump(f, "osd_metadata", o) })
 }
 
 func (s *Service) cmdFind(c *command.Call) command.Reply {

@@ -24,7 +24,7 @@ func (s *Service) profileCommands(t *command.Table) {
 
 func (s *Service) cmdProfileLs(c *command.Call) command.Reply {
 	names := slices.Sorted(maps.Keys(s.cur.ErasureCodeProfiles))
-	r := s.showNames(c, names)
+	r := s.showNames(c, "erasure-code-profiles", "profile", names)
 	if c.Format != command.Plain {
 		r = withNewline(r)
 	}
