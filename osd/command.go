@@ -64,6 +64,8 @@ func commands() *admin.Table[func(c *call)] {
 		(*call).runBench)
 	t.Add("dump_osd_network name=value,type=CephInt,req=false", "Dump osd heartbeat network ping times", (*call).dumpNetwork)
 	groupCommands(t)
+	debugCommands(t)
+	heapCommands(t)
 	return t
 }
 

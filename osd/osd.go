@@ -185,6 +185,7 @@ type OSD struct {
 	pgConfig *pg.Config
 	history  historyLimits
 	full     bool
+	pretence pretence
 	slots    scrub.Slots
 	load     scrub.Load
 

@@ -146,6 +146,9 @@ func (o *OSD) seq() uint64 { return uint64(o.upSince)<<32 | o.reports.seq }
 // fullness is what the OSD thinks of its space, by the ratios of the map.
 func (o *OSD) fullness(used, total float64) osdmap.State {
 	m := o.maps.Map
+	if as := o.pretence.look(); as.state != 0 {
+		return as.state
+	}
 	if total == 0 {
 		return 0
 	}
@@ -180,6 +183,7 @@ func (o *OSD) reconfigure() {
 	u := o.store.Usage()
 	limit := o.cfg.Options.Float("osd_failsafe_full_ratio")
 	full := u.Total > 0 && limit > 0 && float64(u.Total-min(u.Total, u.Available)) >= limit*float64(u.Total)
+	full = full || o.pretence.left != 0 && o.pretence.failsafe
 	if full && !o.full {
 		o.note(NoteCluster, "failsafe full: only deletes pass", nil)
 	}

@@ -69,13 +69,14 @@ type Halt struct{}
 type Ask struct {
 	ID    uint64
 	About About
-	PG    object.SPG // AboutPG, AboutLost, AboutOverdue
+	PG    object.SPG // AboutPG, AboutLost, AboutOverdue, AboutTamper
 	// AboutLost: prior versions are good enough.
 	Revert bool
 	All    bool // AboutStats: also of groups that have not changed
 	// AboutOverdue: since when a scrub is to seem due, and of which kind.
-	Ago  time.Duration
-	Deep bool
+	Ago    time.Duration
+	Deep   bool
+	Tamper *pg.Tamper // AboutTamper
 }
 
 // About is what a question is about.
@@ -90,6 +91,7 @@ const (
 	AboutStates                // which states groups went through
 	AboutScrubs                // when groups are to be scrubbed
 	AboutOverdue               // one group, of which a scrub is to be due
+	AboutTamper                // one object's copy, which is to be tampered with
 )
 
 // Answer is what a shard knows.
@@ -133,6 +135,9 @@ type Answer struct {
 
 	// AboutOverdue: when the last scrub seems to have been.
 	Stamp time.Time
+
+	// AboutTamper: what came of it; empty: it has no such group.
+	Words string
 }
 
 // ShardReady is what a shard decided.
@@ -799,6 +804,10 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 			}
 			s.wake(p)
 			a.PG = p.Query()
+		}
+	case AboutTamper:
+		if p := s.groups[in.PG]; p != nil {
+			a.Words = p.Tamper(in.Tamper)
 		}
 	case AboutScrubs:
 		for _, id := range s.ids() {

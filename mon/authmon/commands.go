@@ -98,7 +98,7 @@ func keyring(c *command.Call, ring cephx.Keyring) []byte {
 		return []byte(ring.Text())
 	}
 	return []byte(c.Render(func(f *jsonfmt.Formatter) {
-		f.Array("auth_entities", func() {
+		f.Array("auth", func() {
 			for _, name := range ring.Names() {
 				dumpEntity(f, name, ring[name])
 			}

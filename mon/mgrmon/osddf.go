@@ -30,7 +30,7 @@ func (s *Service) osdDf(c *command.Call) command.Reply {
 		n, ok := m.PoolNames[id]
 		return n, ok
 	}}
-	return c.Either(d.text, func(f *jsonfmt.Formatter) { f.Object("osd_df", func() { d.dump(f) }) }).LineUnlessPlain(c)
+	return c.Either(d.text, func(f *jsonfmt.Formatter) { f.Object("df", func() { d.dump(f) }) }).LineUnlessPlain(c)
 }
 
 type osdDf struct {
