@@ -248,14 +248,17 @@ func (img *Image) refresh(ctx context.Context) error {
 	if told == img.known.Load() {
 		return nil
 	}
-	h, err := loadHeader(ctx, img.pool, img.id, img.readOnly, img.view.Load().header, img.lineage)
-	if err != nil {
-		return fmt.Errorf("header: %w", err)
+	h := img.view.Load().header
+	if !img.unchanged(ctx) {
+		var err error
+		if h, err = loadHeader(ctx, img.pool, img.id, img.readOnly, h, img.lineage); err != nil {
+			return fmt.Errorf("header: %w", err)
+		}
+		img.log.Debug("header was read", "version", h.version, "snapshots", len(h.snaps), "read", h.read)
 	}
 	if err := img.show(ctx, h); err != nil {
 		return err
 	}
-	img.log.Debug("header was read", "version", h.version, "snapshots", len(h.snaps), "read", h.read)
 	img.lineage.forget(h.version)
 	img.known.Store(told)
 	return nil

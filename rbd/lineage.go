@@ -146,6 +146,18 @@ func (img *Image) tellSnap(ctx context.Context, snap uint64, w ...calls.Write) e
 	return err
 }
 
+// unchanged tells whether the header is still the one that this client has read.
+// To ask costs less than to read it; but who changed it himself need not ask.
+func (img *Image) unchanged(ctx context.Context) bool {
+	v := img.view.Load().version
+	if v == 0 || img.lineage.newest(v) != v {
+		return false
+	}
+	var op rados.ReadOp
+	op.AssertVersion(v)
+	return img.pool.Query(ctx, clsrbd.Header(img.id), &op) == nil
+}
+
 // inherit takes over from a header that was read earlier the snapshots that are
 // as they were.
 func (h *header) inherit(old *header, l *lineage) {

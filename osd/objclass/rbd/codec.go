@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/pulpo-storage/pulpo/clsrbd"
@@ -101,15 +100,26 @@ func readString(c objclass.Context, key string) (v string, err error) {
 
 func encodedU64(v uint64) []byte { return encoded(func(e *wire.Encoder) { e.U64(v) }) }
 
-// pageSize is how many keys are listed at once (RBD_MAX_KEYS_READ).
-const pageSize = 64
+// pageSize is how many keys are listed at once. Ceph takes 64 (RBD_MAX_KEYS_READ);
+// here each page is a search of its own in the store.
+const pageSize = 1024
 
 // each calls f for all entries whose keys begin with a prefix and go on, in order,
 // until f fails.
 func each(c objclass.Context, prefix string, f func(e objclass.Entry) error) error {
-	return listing(c, prefix, "", math.MaxUint64, func(name string, value []byte) error {
-		return f(objclass.Entry{Key: prefix + name, Value: value})
-	})
+	for after, more := prefix, true; more; {
+		page, m, err := c.OmapList(after, prefix, pageSize)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, e := range page {
+			if err := f(e); err != nil {
+				return err
+			}
+		}
+		after, more = page[len(page)-1].Key, m
+	}
+	return nil
 }
 
 // keep is a copy for an omap or attribute: the input of a call is borrowed.

@@ -15,7 +15,10 @@ var metadataMethods = objclass.Class{
 	"metadata_get":    {Flags: rd, Call: getMetadata},
 }
 
-const metadataPrefix = "metadata_"
+const (
+	metadataPrefix = "metadata_"
+	metadataPage   = 64 // entries, for one who names no limit (RBD_MAX_KEYS_READ)
+)
 
 // listMetadata takes string start after, u64 limit (0 for a page) and returns a
 // map of string to bufferlist.
@@ -26,7 +29,7 @@ func listMetadata(c objclass.Context, in []byte) ([]byte, error) {
 		return nil, err
 	}
 	if limit == 0 {
-		limit = pageSize
+		limit = metadataPage
 	}
 	var list []objclass.Entry
 	if err := listing(c, metadataPrefix, after, limit, func(name string, value []byte) error {

@@ -93,6 +93,9 @@ func childrenKey(id uint64) string { return fmt.Sprintf("%s%016x", childrenPrefi
 // digits that it finds.
 func snapID(key string) uint64 {
 	s := key[len(snapPrefix):]
+	if id, err := strconv.ParseUint(s, 16, 64); err == nil {
+		return id // as all are that the class wrote
+	}
 	if end := strings.IndexFunc(s, func(r rune) bool { return !strings.ContainsRune("0123456789abcdefABCDEF", r) }); end >= 0 {
 		s = s[:end]
 	}
