@@ -3,7 +3,7 @@ GO    ?= go
 BIN   := bin/pulpo
 COUNT ?= 1
 
-.PHONY: help build demo test lint fuzz bench bench-recovery soak
+.PHONY: help build demo test lint fuzz bench bench-recovery bench-snapshots soak
 help:
 	@sed -n 's/^## //p' Makefile
 
@@ -40,6 +40,11 @@ bench: build
 bench-recovery: build
 	test/install
 	$(GO) run ./bench -only '^recovery' -gib $(or $(GIB),10)
+
+## bench-snapshots  what a snapshot costs of an image that has SNAPSHOTS (1000)
+bench-snapshots: build
+	test/install
+	$(GO) run ./bench -only '^snapshots' -snapshots $(or $(SNAPSHOTS),1000)
 
 ## soak    SEEDS (2000) of the simulator, from FIRST (1) on, KEEP=1: also when one fails; then kill -9 under load, again and again: ROUNDS (10);
 ##         then all kinds of faults, partitions too, for MINUTES (30); that as root

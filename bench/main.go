@@ -67,13 +67,14 @@ func main() {
 	dir := flag.String("dir", "", "where both clusters live; default a temporary directory")
 	binary := flag.String("pulpo", "bin/pulpo", "the binary")
 	lost := flag.Float64("gib", 10, "with -only recovery: how much an OSD holds that is lost, in GiB")
+	snapshots := flag.Int("snapshots", 1000, "with -only snapshots: how many are made of an image")
 	flag.Parse()
-	if err := run(*rounds, *seconds, *only, *dir, *binary, int64(*lost*gib)); err != nil {
+	if err := run(*rounds, *seconds, *only, *dir, *binary, int64(*lost*gib), *snapshots); err != nil {
 		log.Fatal("bench: ", err)
 	}
 }
 
-func run(rounds, seconds int, only, dir, binary string, lost int64) (err error) {
+func run(rounds, seconds int, only, dir, binary string, lost int64, snapshots int) (err error) {
 	match, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -97,9 +98,14 @@ func run(rounds, seconds int, only, dir, binary string, lost int64) (err error) 
 			return err
 		}
 	}
-	// It takes its time and much room, so it is run only when it is asked for.
+	// These take their time and much room, so they are run only when asked for.
 	if only != "" && slices.ContainsFunc(recoveries, func(x recoverer) bool { return match.MatchString(x.row()) }) {
 		if err := runRecovery(&out, match, lost, dir, binary); err != nil {
+			return err
+		}
+	}
+	if only != "" && wantSnapshots(match) {
+		if err := runSnapshots(&out, match, snapshots, dir, binary); err != nil {
 			return err
 		}
 	}
@@ -112,34 +118,60 @@ func run(rounds, seconds int, only, dir, binary string, lost int64) (err error) 
 	return os.WriteFile(file, []byte(out.String()), 0o644)
 }
 
-// run measures both kinds of cluster in turn.
-func (s *setting) run(out *strings.Builder, rounds, seconds int, dir, binary string) (err error) {
+// both starts both kinds of cluster; set are options of the stock one's. took is how
+// long ours needed. stop ends and removes them.
+func both(osds int, dir, binary string, set ...string) (stock, ours cluster, took time.Duration, stop func(), err error) {
 	script := filepath.Join(peer.Root(), "test/peer/ceph-peer")
-	osds := strconv.Itoa(s.osds)
-	stockDir, ourDir := filepath.Join(dir, "stock"+osds), filepath.Join(dir, "pulpo"+osds)
-	if err := command(nil, script, "up", "--dir", stockDir, "--bluestore", "--osds", osds); err != nil {
-		return err
-	}
-	defer command(nil, script, "down", "--dir", stockDir)
-	started := time.Now()
-	if err := command(nil, binary, "up", "--dir", ourDir, "--osds", osds, "--detach"); err != nil {
-		return err
+	n := strconv.Itoa(osds)
+	stockDir, ourDir := filepath.Join(dir, "stock"+n), filepath.Join(dir, "pulpo"+n)
+	var undo []func()
+	stop = func() {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
 	}
 	defer func() {
+		if err != nil {
+			stop()
+		}
+	}()
+	args := []string{"up", "--dir", stockDir, "--bluestore", "--osds", n}
+	for _, o := range set {
+		args = append(args, "--set", o)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return stock, ours, 0, nil, err
+	}
+	undo = append(undo, func() { command(nil, script, "down", "--dir", stockDir) })
+	if err := command(nil, script, args...); err != nil {
+		return stock, ours, 0, nil, err
+	}
+	undo = append(undo, func() {
 		command(nil, binary, "down", "--dir", ourDir)
 		os.RemoveAll(ourDir)
-	}()
-	upTook := time.Since(started)
-
-	stock := cluster{name: "stock", conf: filepath.Join(stockDir, "ceph.conf")}
+	})
+	started := time.Now()
+	if err := command(nil, binary, "up", "--dir", ourDir, "--osds", n, "--detach"); err != nil {
+		return stock, ours, 0, nil, err
+	}
+	took = time.Since(started)
+	stock = cluster{name: "stock", conf: filepath.Join(stockDir, "ceph.conf")}
 	if stock.pids, err = pidFiles(filepath.Join(stockDir, "run", "osd.*.pid")); err != nil {
-		return err
+		return stock, ours, 0, nil, err
 	}
-	ours := cluster{name: "pulpo", conf: filepath.Join(ourDir, "ceph.conf")}
+	ours = cluster{name: "pulpo", conf: filepath.Join(ourDir, "ceph.conf")}
 	// All of Pulpo is one process: what the monitor takes counts against it.
-	if ours.pids, err = pidFiles(filepath.Join(ourDir, "lock")); err != nil {
+	ours.pids, err = pidFiles(filepath.Join(ourDir, "lock"))
+	return stock, ours, took, stop, err
+}
+
+// run measures both kinds of cluster in turn.
+func (s *setting) run(out *strings.Builder, rounds, seconds int, dir, binary string) error {
+	stock, ours, upTook, stop, err := both(s.osds, dir, binary)
+	if err != nil {
 		return err
 	}
+	defer stop()
 	idle := rss(ours.pids)
 	for _, c := range []cluster{stock, ours} {
 		if err := c.makePool(s.copies); err != nil {
