@@ -124,7 +124,7 @@ func (c *call) object(body func(f *jsonfmt.Formatter)) {
 
 func (c *call) status() {
 	o := c.o
-	o.askAll(Ask{About: AboutStats}, func(now time.Time, answers []Answer) {
+	o.askAll(Ask{About: AboutCounts}, func(now time.Time, answers []Answer) {
 		groups := 0
 		for _, a := range answers {
 			groups += a.Count
@@ -221,7 +221,7 @@ func (c *call) latestMap() {
 }
 
 func (c *call) mappedPools() {
-	c.o.askAll(Ask{About: AboutStats}, func(now time.Time, answers []Answer) {
+	c.o.askAll(Ask{About: AboutCounts}, func(now time.Time, answers []Answer) {
 		pools := map[int64]bool{}
 		for _, a := range answers {
 			for pool := range a.Usage {

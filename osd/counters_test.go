@@ -84,3 +84,26 @@ func (h *house) slowReport() *msg.OSDReport {
 	}
 	return last
 }
+
+// Who asks for the state of the OSD, again and again, takes no news of groups away
+// from the monitors.
+func TestQuestionsLeaveNewsToReports(t *testing.T) {
+	t.Parallel()
+	for _, asked := range []string{"", `{"prefix":"status"}`, `{"prefix":"get_mapped_pools"}`} {
+		h := newHouse(t)
+		h.makePool(1, 4)
+		h.wait(2 * reportEvery)
+		if r := h.slowReport(); len(r.PGs) > 0 {
+			t.Fatalf("%d groups have news at rest", len(r.PGs))
+		}
+		h.do(1, "a", 1, writeFull("hello"))
+		if asked != "" {
+			h.command(asked)
+		}
+		h.toMon = nil
+		h.wait(reportEvery)
+		if r := h.slowReport(); r == nil || len(r.PGs) != 1 {
+			t.Errorf("asked %s: report %+v", asked, r)
+		}
+	}
+}

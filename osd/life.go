@@ -175,7 +175,7 @@ func (o *OSD) markedDown(now time.Time) {
 	o.giveMaps()
 	// The shards answer when they have the map, after which they serve nobody.
 	epoch := m.Epoch
-	o.askAll(Ask{About: AboutStats}, func(time.Time, []Answer) {
+	o.askAll(Ask{About: AboutCounts}, func(time.Time, []Answer) {
 		o.ready.ToMon = append(o.ready.ToMon, &msg.OSDDead{ID: o.cfg.ID, Epoch: epoch})
 	})
 

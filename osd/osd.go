@@ -562,7 +562,7 @@ func (o *OSD) stop(now time.Time) {
 	}
 	o.stopAt = now.Add(o.cfg.Options.Seconds("osd_mon_shutdown_timeout"))
 	o.toShard(-1, Halt{})
-	o.askAll(Ask{About: AboutStats}, func(time.Time, []Answer) {
+	o.askAll(Ask{About: AboutCounts}, func(time.Time, []Answer) {
 		if o.state == StateStopping {
 			o.ready.ToMon = append(o.ready.ToMon, &msg.OSDMarkDown{ID: o.cfg.ID, Epoch: o.super.NewestMap, Dead: true})
 		}

@@ -83,7 +83,8 @@ type Ask struct {
 type About uint8
 
 const (
-	AboutStats    About = iota // for the monitors
+	AboutStats    About = iota // for the monitors: what has changed is told once
+	AboutCounts                // the same, without PGs
 	AboutOps                   // requests under way, and those of late
 	AboutPG                    // one group
 	AboutLost                  // one group, which is to give up its unfound objects
@@ -99,7 +100,7 @@ type Answer struct {
 	ID    uint64
 	Shard int
 
-	// AboutStats.
+	// AboutStats, AboutCounts.
 	PGs      []msg.PGStat
 	Count    int // groups that it has
 	Primary  int // of those, served here
@@ -760,7 +761,8 @@ func (s *Shard) ruins(now time.Time) (list []msg.PGStat) {
 func (s *Shard) answer(now time.Time, in Ask) Answer {
 	a := Answer{ID: in.ID, Shard: s.index}
 	switch in.About {
-	case AboutStats:
+	case AboutStats, AboutCounts:
+		report := in.About == AboutStats
 		a.Count = len(s.groups)
 		a.Errors, a.Repaired = s.env.ReadErrors, s.env.Repaired
 		a.Usage = map[int64]pg.Stats{}
@@ -773,15 +775,19 @@ func (s *Shard) answer(now time.Time, in Ask) Answer {
 			u := a.Usage[id.Pool]
 			u.Add(&p.Info().Stats)
 			a.Usage[id.Pool] = u
-			if st, ok := p.Stat(now, in.All); ok {
-				a.PGs = append(a.PGs, st)
+			if report {
+				if st, ok := p.Stat(now, in.All); ok {
+					a.PGs = append(a.PGs, st)
+				}
 			}
 			if p.Removing() {
 				a.Removing++
 			}
 			a.Peers = append(a.Peers, s.sharedWith(id)...)
 		}
-		a.PGs = append(a.PGs, s.ruins(now)...)
+		if report {
+			a.PGs = append(a.PGs, s.ruins(now)...)
+		}
 	case AboutOps:
 		a.InFlight = s.inFlight(now)
 		a.Recent, a.SlowOps = s.history.lists(now)
