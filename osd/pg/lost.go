@@ -170,7 +170,7 @@ func (p *PG) markLost(now time.Time, revert bool) error {
 	}
 	fl.refused = func(now time.Time, why error) {
 		restore()
-		p.note(NoteCluster, "no space to give up unfound objects", why)
+		p.note(NoteCluster, "unfound objects are not given up", why)
 	}
 	fl.then = func(now time.Time) {
 		for _, f := range families {

@@ -240,7 +240,7 @@ type flight struct {
 	undo    undo
 	must    bool // it cannot be taken back
 	// Of what the group does for itself: then comes when the transaction is durable
-	// here, refused if there was no room for it.
+	// here, refused if the store did not take it.
 	then    func(now time.Time)
 	refused func(now time.Time, why error)
 }
@@ -634,7 +634,7 @@ func (p *PG) onSubmitFailed(now time.Time, in SubmitFailed) {
 		p.onRefused(f, in.Err)
 		return
 	}
-	if f.refused != nil && errors.Is(in.Err, objstore.ErrNoSpace) {
+	if f.refused != nil && (rotten || errors.Is(in.Err, objstore.ErrNoSpace)) {
 		p.flights = p.flights[:n]
 		p.nextToken--
 		p.untold = slices.DeleteFunc(p.untold, func(u untold) bool { return u.after == f.token })

@@ -230,3 +230,38 @@ func TestUnfound(t *testing.T) {
 	g.heal()
 	g.compare()
 }
+
+// What an object has in common with a version that is here cannot be had if that
+// one cannot be read: then all of it has to travel.
+func TestBorrowsNothingRotten(t *testing.T) {
+	t.Parallel()
+	for _, who := range []struct {
+		what string
+		osd  int32
+	}{{"push", 2}, {"pull", 0}} {
+		t.Run(who.what, func(t *testing.T) {
+			t.Parallel()
+			g := newGang(t, 1, 3, 3)
+			n := g.osds[who.osd]
+			write := func() {
+				g.ask("o", true)
+				g.calm()
+			}
+			g.calm()
+			write()
+			g.snapshot()
+			write() // and there is a clone for the first snapshot
+			g.lose(n.id)
+			g.snapshot()
+			write() // and one for the second, which has the bytes of the first, and more
+			g.start(n)
+			g.rot(n, "o", 1)
+			g.listens = true
+			g.heal()
+			if want := "cannot be read"; n.env.ReadErrors == 0 || !strings.Contains(strings.Join(g.said, "\n"), want) {
+				t.Errorf("%d errors, said %q", n.env.ReadErrors, g.said)
+			}
+			g.compare()
+		})
+	}
+}

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -29,37 +30,35 @@ func (s *rotten) Read(c objstore.Coll, o object.ID, off, n uint64) (buffer.List,
 	return s.Store.Read(c, o, off, n)
 }
 
-// Submit refuses to change in part what it cannot read.
+// Submit refuses to change in part what it cannot read. What is cloned of that
+// cannot be read either.
 func (s *rotten) Submit(txn *objstore.Txn, done func(error)) error {
+	bad := maps.Clone(s.bad)
 	for i := range txn.Ops {
-		if op := &txn.Ops[i]; op.Code == objstore.OpWrite && op.Off > 0 && s.bad[op.OID] && !removes(txn, op.OID) {
+		switch op := &txn.Ops[i]; {
+		case op.Code == objstore.OpRemove:
+			delete(bad, op.OID)
+		case op.Code == objstore.OpRename:
+			delete(bad, op.Dest)
+		case op.Code == objstore.OpWrite && op.Off > 0 && bad[op.OID]:
 			txn.Release()
 			return errno.EIO
+		case op.Code == objstore.OpCloneRange && bad[op.OID]:
+			bad[op.Dest] = true
 		}
 	}
-	for i := range txn.Ops {
-		switch op := &txn.Ops[i]; op.Code {
-		case objstore.OpRemove:
-			delete(s.bad, op.OID)
-		case objstore.OpRename:
-			delete(s.bad, op.Dest)
-		}
-	}
+	s.bad = bad
 	return s.Store.Submit(txn, done)
 }
 
-func removes(txn *objstore.Txn, id object.ID) bool {
-	return slices.ContainsFunc(txn.Ops, func(op objstore.Op) bool { return op.Code == objstore.OpRemove && op.OID == id })
-}
-
 // rot makes the data of an object of an OSD unreadable.
-func (g *gang) rot(n *member, name string) {
+func (g *gang) rot(n *member, name string, snap object.SnapID) {
 	s, ok := n.env.Store.(*rotten)
 	if !ok {
 		s = &rotten{Store: n.env.Store, bad: map[object.ID]bool{}}
 		n.env.Store = s
 	}
-	s.bad[object.New(testPool, "", "", name)] = true
+	s.bad[object.New(testPool, "", "", name).At(snap)] = true
 }
 
 // damage changes the store of an OSD behind its back.
@@ -158,7 +157,7 @@ func TestRepair(t *testing.T) {
 		hurt func(g *gang, n *member)
 		says string // with %d for the OSD
 	}{
-		{"data that cannot be read", func(g *gang, n *member) { g.rot(n, "o1") }, "shard %d soid 1:... : candidate had a read error"},
+		{"data that cannot be read", func(g *gang, n *member) { g.rot(n, "o1", object.NoSnap) }, "shard %d soid 1:... : candidate had a read error"},
 		{"other data", func(g *gang, n *member) {
 			g.damage(n, func(c objstore.Coll, txn *objstore.Txn) { txn.Write(c, o1, 1, buffer.ListOf([]byte("?"))) })
 		}, "data_digest"},
@@ -367,7 +366,7 @@ func TestAutoRepair(t *testing.T) {
 		g.propose(allowScrubs)
 		g.heal()
 		n := g.osds[1]
-		g.rot(n, "o2")
+		g.rot(n, "o2", object.NoSnap)
 		g.said, g.listens = nil, true
 		g.now = g.now.Add(48 * time.Hour)
 		for len(g.said) == 0 {
@@ -392,7 +391,7 @@ func TestReadHeals(t *testing.T) {
 	t.Parallel()
 	g := newSoundGang(t)
 	n := g.osds[g.primary().env.Whoami]
-	g.rot(n, "o3")
+	g.rot(n, "o3", object.NoSnap)
 	g.said, g.listens = nil, true
 	g.ask("o3", false)
 	g.heal()
@@ -417,7 +416,7 @@ func TestWriteHealsReplica(t *testing.T) {
 	at := g.newest().PGToUpActing(gangPG.PG)
 	n := g.osds[at.Acting[1]]
 	before := g.newest().Epoch
-	g.rot(n, "o3")
+	g.rot(n, "o3", object.NoSnap)
 	g.listens = true
 	g.ask("o3", true)
 	g.heal()
@@ -439,7 +438,7 @@ func TestWriteHeals(t *testing.T) {
 	t.Parallel()
 	g := newSoundGang(t)
 	n := g.osds[g.primary().env.Whoami]
-	g.rot(n, "o3")
+	g.rot(n, "o3", object.NoSnap)
 	g.listens = true
 	g.ask("o3", true)
 	g.heal()

@@ -344,6 +344,11 @@ func (p *PG) onPush(now time.Time, from int32, push *recovery.Push) error {
 		if done && lacked {
 			p.missing.Add(o, was.Need, was.Have)
 		}
+		if errors.Is(why, objstore.ErrIO) {
+			p.env.ReadErrors++
+			p.note(NoteCluster, fmt.Sprintf("what %v has in common with other versions cannot be read", o), why)
+			why = fmt.Errorf("%w: %w", errno.EINVAL, why) // so that all of it comes
+		}
 		p.pushRefused(now, m, from, push, why)
 	}
 	if pulls && done {
