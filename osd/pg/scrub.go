@@ -89,6 +89,7 @@ type scrubRun struct {
 	shallow, deepErrors, missing, inconsistent, fixed int64
 	large, omapBytes, omapKeys                        int64
 	fixes                                             []scrub.Fix
+	logs                                              []scrub.BadLog
 }
 
 // mode is what the log calls it.
@@ -329,6 +330,9 @@ func (p *PG) scrubCompare(now time.Time) {
 	}
 	p.countOmaps(r, c, &o)
 	last := r.end.Max
+	if last {
+		p.scrubLogs(r)
+	}
 	r.checker.Add(c.Right.Objects, last)
 	for _, line := range r.checker.Lines {
 		level := NoteCluster
@@ -380,9 +384,10 @@ func (p *PG) finishScrub(now time.Time) {
 	if r.auto && len(r.fixes) > p.env.Config.Scrub.AutoRepairMost {
 		r.repair = false // too much, for nobody to have a look first
 	}
-	again := r.onError && len(r.fixes) > 0 && len(r.fixes) <= p.env.Config.Scrub.AutoRepairMost
+	again := r.onError && len(r.fixes)+len(r.logs) > 0 && len(r.fixes) <= p.env.Config.Scrub.AutoRepairMost
 	p.compareSums(r)
 	repaired := p.repair(now, r)
+	p.repairLogs(now, r)
 	p.sayResult(r)
 	rec.Last, rec.Stamp = p.info.LastUpdate, now
 	if r.deep {

@@ -352,6 +352,67 @@ func TestScrubMendsIndex(t *testing.T) {
 	}
 }
 
+// An entry of the log of one copy that can be read, and is another one, is found by a
+// scrub, and a repair has that copy filled anew.
+func TestScrubComparesLogs(t *testing.T) {
+	t.Parallel()
+	eachMember(t, "", newSoundGang, func(t *testing.T, g *gang, n *member) {
+		meta := n.pg.meta
+		var at object.Version
+		g.damage(n, func(c objstore.Coll, txn *objstore.Txn) {
+			var key string
+			var entry Entry
+			var after Info
+			err := n.store.OmapScan(c, meta, logPrefix, func(k string, v []byte) bool {
+				if strings.HasPrefix(k, logPrefix) {
+					key = k
+					entry.Decode(wire.NewDecoder(slices.Clone(v)), &after)
+				}
+				return key == ""
+			})
+			if err != nil || key == "" {
+				t.Fatalf("key %q, %v", key, err)
+			}
+			at = entry.Version
+			entry.ReqID.TID++
+			var e wire.Encoder
+			entry.Encode(&e, &after)
+			txn.OmapSet(c, meta, []objstore.KV{{Key: key, Value: e.Bytes()}})
+		})
+		g.crash(n)
+		g.start(n)
+		g.heal()
+		said := g.scrubGroup(ScrubShallow)
+		if want := fmt.Sprintf("1.0 shard %d : log entry %v is not that of other shards\n1.0 scrub 1 errors", n.id, at); !strings.Contains(said, want) {
+			t.Errorf("no %q in\n%s", want, said)
+		}
+		if s := g.primary().State(); s&msg.PGInconsistent == 0 {
+			t.Fatalf("found, and the state is %v", s)
+		}
+		g.said, g.listens = nil, true
+		g.step(g.osds[g.primary().env.Whoami], Scrub{ScrubRepair})
+		dropped := fmt.Sprintf("osd.%d drops its damaged copy", n.id)
+		for round := 0; round < 50 && !slices.ContainsFunc(g.said, func(s string) bool { return strings.Contains(s, dropped) }); round++ {
+			for range 100 {
+				g.fuss(false)
+			}
+			g.heal()
+		}
+		g.listens = false
+		g.heal()
+		if said = strings.Join(g.said, "\n"); !strings.Contains(said, "1.0 repair 1 errors, 1 fixed") || !strings.Contains(said, dropped) {
+			t.Errorf("the repair says\n%s", said)
+		}
+		if s := g.primary().State(); s != msg.PGActive|msg.PGClean {
+			t.Errorf("repaired, and the state is %v", s)
+		}
+		if said := g.scrubGroup(ScrubDeep); said != "1.0 deep-scrub starts\n1.0 deep-scrub ok" {
+			t.Errorf("afterwards\n%s", said)
+		}
+		g.compare()
+	})
+}
+
 // What an operator would do is done by itself for what is certain, if that is
 // wanted, and not if there is too much of it.
 func TestAutoRepair(t *testing.T) {

@@ -32,23 +32,31 @@ type scrubServing struct {
 	walk    indexWalk
 }
 
-// damagedBody names copies that are wrong: they are missing from now on.
-type damagedBody struct{ list []damaged }
+// damagedBody names copies that are wrong: they are missing from now on. If the log
+// is, all of the member's copy is to be filled anew.
+type damagedBody struct {
+	list []damaged
+	log  bool
+}
 
 type damaged struct {
 	object  object.ID
 	version object.Version // that it should have
 }
 
+const damagedVersion = 2
+
 func (b *damagedBody) Encode(e *wire.Encoder) {
-	m := e.Begin(1, 1)
+	m := e.Begin(damagedVersion, 1)
 	wire.EncodeSlice(e, b.list, func(d damaged) { d.object.Encode(e); d.version.Encode(e) })
+	e.Bool(b.log)
 	e.End(m)
 }
 
 func (b *damagedBody) Decode(d *wire.Decoder) {
-	env := d.Begin("pg_scrub_damaged", 1)
+	env := d.Begin("pg_scrub_damaged", damagedVersion)
 	b.list = wire.DecodeSlice(d, 39+12, func() (x damaged) { x.object.Decode(d); x.version.Decode(d); return x })
+	b.log = env.Version >= 2 && d.Bool()
 	d.End(env)
 }
 
@@ -108,6 +116,9 @@ func (p *PG) scrubMessage(now time.Time, m *FromPeer) error {
 			return err
 		}
 		p.noteDamaged(d.list)
+		if d.log && p.damage == nil {
+			p.renounce(now, errLog)
+		}
 	default:
 		return errno.EINVAL
 	}
@@ -131,7 +142,11 @@ func (p *PG) serveScrub(now time.Time) {
 		return
 	}
 	p.scrub.next = time.Time{}
-	p.tell(p.mapping.ActingPrimary, PeerScrubMap, &scrub.Reply{Seq: s.seq, Map: *s.builder.Map()})
+	reply := &scrub.Reply{Seq: s.seq, Map: *s.builder.Map()}
+	if s.last {
+		reply.Map.Log = p.logSums()
+	}
+	p.tell(p.mapping.ActingPrimary, PeerScrubMap, reply)
 	s.builder = nil
 }
 
@@ -250,7 +265,7 @@ func (p *PG) replaceCopies(now time.Time, bad map[int32][]damaged) {
 		for _, d := range list {
 			q.missing.Add(d.object, d.version, object.Version{})
 		}
-		p.tell(o, PeerScrubDamaged, &damagedBody{list})
+		p.tell(o, PeerScrubDamaged, &damagedBody{list: list})
 	}
 	for _, list := range bad {
 		for _, d := range list {

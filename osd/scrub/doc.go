@@ -11,7 +11,8 @@
 // chooses the copy that is right, names what is wrong with the others in the
 // words of librados, and says which copies to overwrite with which. Then it
 // checks what the right copies say of each other ([Checker]): clones against
-// what their head knows of them, and the sums of it all against the group's.
+// what their head knows of them, and the sums of it all against the group's. With the
+// last chunk it compares the logs ([CompareLogs]).
 //
 // # What is certain
 //

@@ -19,6 +19,7 @@ type Map struct {
 	Objects []Object // ascending
 	// Unlistable: the store cannot tell which objects there are.
 	Unlistable bool
+	Log        []EntrySum // with the last chunk, ascending
 }
 
 // Object is one copy of an object (ScrubMap::object).
@@ -51,7 +52,7 @@ func (m *Map) Find(id object.ID) *Object {
 }
 
 const (
-	mapVersion = 1
+	mapVersion = 2 // 1: no log
 	// minObject is the length of an encoded object with empty names.
 	minObject = 39 + 8 + 4 + 2*5 + 2*8 + 1
 )
@@ -60,6 +61,7 @@ func (m *Map) Encode(e *wire.Encoder) {
 	mark := e.Begin(mapVersion, 1)
 	e.Bool(m.Unlistable)
 	wire.EncodeSlice(e, m.Objects, func(o Object) { o.encode(e) })
+	wire.EncodeSlice(e, m.Log, func(s EntrySum) { s.encode(e) })
 	e.End(mark)
 }
 
@@ -68,6 +70,9 @@ func (m *Map) Decode(d *wire.Decoder) {
 	env := d.Begin("scrub.Map", mapVersion)
 	m.Unlistable = d.Bool()
 	m.Objects = wire.DecodeSlice(d, minObject, func() (o Object) { o.decode(d); return o })
+	if m.Log = nil; env.Version >= 2 {
+		m.Log = wire.DecodeSlice(d, 12+4, func() (s EntrySum) { s.decode(d); return s })
+	}
 	for i := 1; i < len(m.Objects) && d.Err() == nil; i++ {
 		if m.Objects[i-1].ID.Compare(m.Objects[i].ID) >= 0 {
 			d.Failf("scrub map: %v after %v", m.Objects[i].ID, m.Objects[i-1].ID)

@@ -2,6 +2,7 @@ package scrub
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -13,7 +14,7 @@ func testMap() *Map {
 	a := obj(head("a"), 1, 4, "_x=y")
 	b := a.but(func(o *Object) { o.ID, o.ReadError, o.Data, o.OmapKeys, o.OmapBytes = a.ID.At(3), true, Digest{}, 2, 9 })
 	c := Object{ID: object.MaxID, StatError: true}
-	return &Map{Objects: []Object{b, a, c}}
+	return &Map{Objects: []Object{b, a, c}, Log: []EntrySum{{object.Version{Epoch: 1, Version: 2}, 3}}}
 }
 
 func TestEncodings(t *testing.T) {
@@ -65,10 +66,11 @@ func FuzzDecode(f *testing.F) {
 		var m Map
 		if wire.Unmarshal(b, &m) == nil {
 			var again Map
-			if err := wire.Unmarshal(wire.Marshal(&m), &again); err != nil || len(again.Objects) != len(m.Objects) {
+			if err := wire.Unmarshal(wire.Marshal(&m), &again); err != nil || len(again.Objects) != len(m.Objects) || !slices.Equal(again.Log, m.Log) {
 				t.Fatalf("%+v became %+v, %v", m, again, err)
 			}
 			Compare(testPG, []Copy{{0, &m}, {1, &Map{}}}, plain{})
+			CompareLogs(testPG, []Copy{{0, &m}, {1, &Map{}}})
 			NewChecker("scrub", testPG, plain{}).Add(m.Objects, true)
 		}
 		wire.Unmarshal(b, new(Reply))
