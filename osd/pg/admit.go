@@ -106,6 +106,10 @@ func (p *PG) discard(r *Request) bool {
 		return true
 	case op.Epoch < p.pool.LastForceOpResend, op.Epoch < p.info.History.LastEpochSplit:
 		return true
+	case op.Epoch < p.interval() && len(op.Ops) == 1 && op.Ops[0].Code == msg.OpWatch && isPing(&op.Ops[0]):
+		// The answer, that it has to connect again, may reach it before the map that
+		// tells it so by itself, which has been sent; then it would give the watch up.
+		return true
 	}
 	return false
 }

@@ -46,6 +46,7 @@ type gang struct {
 	sound   int // scrubs that found nothing
 	done    int
 	snaps   object.SnapContext            // of writes
+	hears   func(Send)                    // what clients are sent; may be nil
 	watch   func()                        // after each event; may be nil
 	hold    func(PeerKind) bool           // messages that do not come through; nil: none
 	charge  func() interface{ Release() } // what a request holds; nil: nothing
@@ -511,6 +512,9 @@ func (g *gang) ask(name string, write bool) {
 }
 
 func (g *gang) answer(s Send) {
+	if g.hears != nil {
+		g.hears(s)
+	}
 	switch b := s.Body.(type) {
 	case *msg.OSDOpReply:
 		a := g.open[s.TID]
