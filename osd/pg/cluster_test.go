@@ -43,7 +43,8 @@ type gang struct {
 	trace   []string
 	said    []string // in the cluster's log, while somebody listens: damage is meant
 	listens bool
-	sound   int // scrubs that found nothing
+	deaf    bool // the monitors do not hear who is wanted
+	sound   int  // scrubs that found nothing
 	done    int
 	snaps   object.SnapContext            // of writes
 	hears   func(Send)                    // what clients are sent; may be nil
@@ -222,9 +223,23 @@ func (g *gang) step(n *member, ev Event) {
 	g.now = g.now.Add(time.Millisecond)
 	n.pg.Step(g.now, ev)
 	n.pg.check()
+	g.checkLog(n.pg)
 	g.carryOut(n)
 	if g.watch != nil {
 		g.watch()
+	}
+}
+
+// checkLog: a log has all entries above its tail. (A group that was split has gaps.)
+func (g *gang) checkLog(p *PG) {
+	at := p.info.LogTail.Version
+	for _, t := range p.log.Entries[p.log.Above(p.info.LogTail):] {
+		if at++; t.Version.Version != at {
+			g.fail("osd.%d: %v follows version %d in the log (%v,%v]", p.env.Whoami, t.Version, at-1, p.info.LogTail, p.info.LastUpdate)
+		}
+	}
+	if at != p.info.LastUpdate.Version {
+		g.fail("osd.%d: the log (%v,%v] ends at version %d", p.env.Whoami, p.info.LogTail, p.info.LastUpdate, at)
 	}
 }
 
@@ -270,7 +285,7 @@ func (g *gang) carryOut(n *member) {
 		}
 		for _, w := range slices.Clone(r.WantTemp) {
 			at := g.newest().PGToUpActing(gangPG.PG)
-			if at.ActingPrimary != n.id {
+			if at.ActingPrimary != n.id || g.deaf {
 				continue
 			}
 			g.log("  pg_temp %v", w.Acting)

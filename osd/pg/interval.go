@@ -249,7 +249,7 @@ func (p *PG) State() msg.PGState {
 		if len(p.lagging) > 0 {
 			s |= msg.PGLaggy
 		}
-	case len(p.mapping.Acting) >= int(p.pool.MinSize):
+	case p.enough():
 		s |= msg.PGActive | msg.PGWait
 	default:
 		s |= msg.PGPeered

@@ -173,6 +173,11 @@ func (p *PG) choose() bool {
 	s := &p.peering
 	infos := p.candidates()
 	best, ok := pglog.FindBest(infos, p.env.Whoami)
+	if !ok && len(p.refusers) > 0 {
+		p.refusers = nil // one of them has served without me since
+		infos = p.candidates()
+		best, ok = pglog.FindBest(infos, p.env.Whoami)
+	}
 	if !ok {
 		s.state = stateIncomplete
 		return false
@@ -319,6 +324,7 @@ func (p *PG) onLog(now time.Time, from int32, b *logBody) {
 			return
 		}
 		p.info.Stats, p.info.LastUserVersion, p.info.Purged = b.Info.Stats, b.Info.LastUserVersion, b.Info.Purged
+		p.info.StartedAs(&b.Info)
 		q.info, q.missing, q.known, q.from = b.Info, b.Missing, true, b.Info.LastUpdate
 		p.advance(now, txn)
 	case b.What == queryMissing && (s.state == stateGetMissing && asked || s.state >= stateActivating && !q.known):
@@ -402,17 +408,20 @@ func (p *PG) activate(now time.Time, txn *objstore.Txn) {
 	s, i := &p.peering, &p.info
 	s.state, s.asked = stateActivating, now
 	p.makeColl(txn)
-	i.LastEpochStarted, i.LastIntervalStarted = p.osdmap.Epoch, p.interval()
+	if p.enough() {
+		i.LastEpochStarted, i.LastIntervalStarted = p.osdmap.Epoch, p.interval()
+	}
 	p.updateComplete()
 	for _, o := range p.others() {
 		q := s.peers[o]
 		q.member, q.started, q.acked = true, false, p.nextToken
 		body := &logBody{Activate: true, Info: *i, Lease: p.leaseFor()}
 		fill := slices.Contains(s.choice.Backfill, o)
+		goesOn := q.info.Exists() && q.info.Incomplete() && !q.info.LastBackfill.IsMin() && !q.from.IsZero()
 		switch {
-		case fill && (!q.info.Incomplete() || !q.info.Exists() || q.from.IsZero() || q.from.Compare(i.LogTail) < 0),
-			q.from.Compare(i.LogTail) < 0:
-			// From the beginning.
+		case q.from.Compare(i.LogTail) < 0, fill && !goesOn:
+			// From the beginning, as one takes it that is told so by LastBackfill, even
+			// if it had been begun and nothing has come yet: all of the log is sent.
 			body.Info.LastBackfill = object.MinID
 			body.Part = pglog.Part{Head: i.LastUpdate, Entries: p.log.Entries} // with what is below the tail
 			q.missing = pglog.Missing{}
@@ -487,11 +496,16 @@ func (p *PG) shareInfo() {
 	}
 }
 
+// enough reports whether there are members enough to write. Without them a group
+// peers, and is not started: others may know of writes that were sent out and not
+// acknowledged, and those objects are nowhere as they were before.
+func (p *PG) enough() bool { return len(p.mapping.Acting) >= int(p.pool.MinSize) }
+
 // serve begins to serve clients, if there are members enough and nobody else may
 // believe to be the primary.
 func (p *PG) serve(now time.Time) {
 	s := &p.peering
-	if p.role == roleActive || s.state != stateActive || len(p.mapping.Acting) < int(p.pool.MinSize) {
+	if p.role == roleActive || s.state != stateActive || !p.enough() {
 		return
 	}
 	if at := p.serveAt(); now.Before(at) {

@@ -25,6 +25,11 @@ func (g *gang) inFlight() (n int) {
 func (g *gang) lose(o int32) {
 	g.crash(g.osds[o])
 	g.markDown(o)
+	g.takeOver()
+}
+
+// takeOver waits until who is primary now may serve.
+func (g *gang) takeOver() {
 	g.calm()
 	g.now = g.now.Add(g.conf.ReadLease)
 	for _, n := range g.osds {

@@ -74,3 +74,51 @@ func TestGangWithoutRoom(t *testing.T) {
 		t.Errorf("with room again: acting %v, %v", at.Acting, state)
 	}
 }
+
+// A group with too few members peers and does not start: what others have beyond
+// its log may be all that is left of an object, and must not be taken back for it.
+func TestPeeredIsNoStart(t *testing.T) {
+	t.Parallel()
+	g := newGang(t, 1, 3, 3)
+	g.calm()
+	g.lose(1)
+	g.ask("o", true)
+	g.calm()
+	started := g.primary().info.LastEpochStarted
+	g.lose(2)
+	p := g.primary()
+	if s := p.State(); s&msg.PGPeered == 0 {
+		t.Fatalf("with one of three the group is %v", s)
+	}
+	if i := p.info; i.LastEpochStarted != started || i.History.LastEpochStarted != started {
+		t.Errorf("it has started in %d, by its history %d; with two of three it did in %d", i.LastEpochStarted, i.History.LastEpochStarted, started)
+	}
+	g.start(g.osds[1])
+	g.start(g.osds[2])
+	g.heal()
+	g.compare()
+}
+
+// One that has refused and since served without us is the only one to go by.
+func TestRefuserThatServed(t *testing.T) {
+	t.Parallel()
+	g := newGang(t, 1, 2, 2)
+	g.heal()
+	g.listens = true
+	at := g.newest().PGToUpActing(gangPG.PG)
+	first, last := g.osds[at.Acting[0]], g.osds[at.Acting[1]]
+	store := &packed{last.env.Store, true}
+	last.env.Store = store
+	g.deaf = true // the monitors do not hear what is wanted
+	g.ask("o", true)
+	g.calm()
+	g.deaf, store.full = false, false
+	g.markDown(first.id)
+	g.takeOver()
+	if s := g.primary().State(); g.primary() != last.pg || s&msg.PGActive == 0 {
+		t.Fatalf("osd.%d is %v", last.id, s)
+	}
+	g.markUp(first.id)
+	g.heal()
+	g.compare()
+}

@@ -229,7 +229,7 @@ func (p *PG) onActivate(now time.Time, b *logBody) {
 		p.merged = true
 	}
 	i.Stats, i.LastUserVersion, i.Purged = b.Info.Stats, b.Info.LastUserVersion, b.Info.Purged
-	i.LastEpochStarted, i.LastIntervalStarted = b.Info.LastEpochStarted, b.Info.LastIntervalStarted
+	i.StartedAs(&b.Info)
 	p.takeHistory(&b.Info.History)
 	p.role = roleReplica
 	to := p.mapping.ActingPrimary

@@ -41,6 +41,14 @@ func (i *Info) Empty() bool { return i.LastUpdate.IsZero() }
 // Exists reports whether there is a copy at all (the opposite of dne).
 func (i *Info) Exists() bool { return i.History.EpochCreated != 0 }
 
+// StartedAs notes that the copy has what another one has, so that it took part in
+// whatever start of the group that one did.
+func (i *Info) StartedAs(o *Info) {
+	if o.LastEpochStarted > i.LastEpochStarted {
+		i.LastEpochStarted, i.LastIntervalStarted = o.LastEpochStarted, o.LastIntervalStarted
+	}
+}
+
 // Incomplete reports whether the copy is still being filled.
 func (i *Info) Incomplete() bool { return !i.LastBackfill.Max }
 
