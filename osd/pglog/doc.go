@@ -20,6 +20,10 @@
 // those that know of the newest start, the one that goes furthest. What it has
 // that was not acknowledged becomes true: nobody has been told otherwise.
 //
+// A group with fewer members than min_size peers too, and that is no start. It
+// acknowledges nothing; but if it counted, what others have beyond its log would be
+// taken back, and of objects that it lacks nothing would be left.
+//
 // # Logs
 //
 // A version names one entry, since an epoch has one primary. So two logs have the
@@ -29,6 +33,9 @@
 // changed is missing, as of the version before. What the authority has beyond
 // that the copy lacks: the objects that those entries changed are [Missing] until
 // they have been copied. Deletes need no copying; they are done at once.
+//
+// So a log must have all entries above its tail (but for those of other groups that
+// it was split from): what seems not to be in it would be taken back elsewhere.
 //
 // A copy whose log ends before the authority's begins cannot be told what it
 // lacks. It is filled by a walk through all objects in their order (backfill):
