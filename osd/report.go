@@ -231,6 +231,7 @@ func groupConfig(c *config.Config, groups, shards int) *pg.Config {
 	setDuration(&p.WatchTimeout, "osd_client_watch_timeout")
 	setDuration(&p.NotifyTimeout, "osd_default_notify_timeout")
 	setInt(&p.TrimBatch, "osd_pg_max_concurrent_snap_trims")
+	setInt(&p.LogTrim, "osd_pg_log_trim_min")
 	p.Scrub = scrubConfig(c)
 	p.TrimSleep = c.Seconds("osd_snap_trim_sleep")
 	recoveryConfig(p, c, shards)

@@ -30,6 +30,10 @@ func Generate(seed uint64) *Plan {
 	g.load()
 	g.faults()
 	g.decay()
+	if r.IntN(3) == 0 { // who was away is filled object by object, not by the log
+		p.Options = append(p.Options, [2]string{"osd_min_pg_log_entries", "1"}, [2]string{"osd_max_pg_log_entries", fmt.Sprint(3 + r.IntN(10))},
+			[2]string{"osd_pg_log_trim_min", "1"})
+	}
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	return p
 }

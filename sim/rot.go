@@ -21,8 +21,8 @@ import (
 //	rot   the data of one copy of an object does not fit its checksums any more
 //	lose  a disk is gone with all it had; a new one takes its OSD's number
 //
-// Either happens only while all groups are clean, so that what is lost is somewhere
-// else. Rot is not noticed until somebody reads; while it is not, nobody may take
+// Either happens only while all groups are clean and nothing is being written, so
+// that what is lost is somewhere else. Rot is not noticed until somebody reads; while it is not, nobody may take
 // the copy for a good one and do without the others: plans that have it want two
 // copies of each write, and no object is rotten on two disks.
 
@@ -157,9 +157,26 @@ func (w *World) osdHost(name string) *osdHost {
 	return nil
 }
 
-// whole reports whether all OSDs serve and all groups are clean.
+// whole reports whether all OSDs serve, all groups are clean, and no write is on its
+// way: one that is durable on a single disk must not decay there, as it is nowhere
+// else if the others die.
 func (w *World) whole() bool {
-	return w.unclean() == "" && !slices.ContainsFunc(w.osds, func(o *osdHost) bool { return o.unready() != "" })
+	m := w.book.decoded[w.book.newest]
+	if m == nil || w.unclean() != "" || slices.ContainsFunc(w.osds, func(o *osdHost) bool { return o.unready() != "" || o.disk.Pending() > 0 }) {
+		return false
+	}
+	for _, id := range w.groups() {
+		ends := map[object.Version]bool{}
+		for _, o := range m.PGToUpActing(id.PG).Acting {
+			if p := w.osds[o].group(id); p != nil {
+				ends[p.Info().LastUpdate] = true
+			}
+		}
+		if len(ends) > 1 {
+			return false
+		}
+	}
+	return true
 }
 
 // rotten names an OSD with a copy that cannot be read; "" if all can.
