@@ -738,6 +738,9 @@ func (p *PG) onSessionClosed(s *Session) {
 // check panics if an invariant of the package comment does not hold.
 func (p *PG) check() {
 	p.log.Check(&p.info)
+	if p.info.History.LastEpochSplit == 0 {
+		p.log.CheckWhole(&p.info)
+	}
 	if got := uint64(len(p.flights)); p.nextToken-p.durable != got {
 		panic(fmt.Sprintf("BUG: pg %v: %d transactions under way, tokens (%d,%d]", p.id, got, p.durable, p.nextToken))
 	}

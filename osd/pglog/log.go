@@ -124,3 +124,17 @@ func (l *Log) Check(info *Info) {
 		}
 	}
 }
+
+// CheckWhole panics if not all entries above the tail are there, as they are in a
+// group that was never split.
+func (l *Log) CheckWhole(info *Info) {
+	at := info.LogTail.Version
+	for _, t := range l.Entries[l.Above(info.LogTail):] {
+		if at++; t.Version.Version != at {
+			panic(fmt.Sprintf("BUG: pg %v: %v follows version %d in the log (%v,%v]", info.PG, t.Version, at-1, info.LogTail, info.LastUpdate))
+		}
+	}
+	if at != info.LastUpdate.Version {
+		panic(fmt.Sprintf("BUG: pg %v: log (%v,%v] ends with version %d", info.PG, info.LogTail, info.LastUpdate, at))
+	}
+}
