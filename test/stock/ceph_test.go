@@ -88,7 +88,13 @@ func compareCeph(t *testing.T, file string, results [2][]cephLine, failed [2]err
 		t.Fatalf("%d lines on the stock cluster, %d here", len(want), len(got))
 	}
 	for i, w := range want {
-		if g := got[i]; g != w {
+		g := got[i]
+		if w.Code < 0 && g.Code >= 0 {
+			// librados 16.2.15 dies now and then on its way out, for one of "ping".
+			t.Logf("%s:%d: %s: nothing to compare with, the tool died of signal %d on the stock cluster", file, w.Line, w.Command, -w.Code)
+			continue
+		}
+		if g != w {
 			t.Errorf("%s:%d: %s\nstock: exit %d\n%s%s\nhere: exit %d\n%s%s", file, w.Line, w.Command,
 				w.Code, w.Out, w.Err, g.Code, g.Out, g.Err)
 		}
